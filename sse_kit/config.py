@@ -1,0 +1,73 @@
+"""Settings: frozen pydantic models, refused outside their range where they are made.
+
+Times are seconds unless the name or the field says milliseconds; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sse_kit.errors import InvalidSetting
+from sse_kit.messages import MAX_RETRY
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Milliseconds = Annotated[int, Field(ge=0, le=MAX_RETRY)]
+
+
+class Settings(BaseModel):
+    """Base: strict, frozen, no unknown field.
+
+    Raises:
+        InvalidSetting: a value outside its range.
+
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InvalidSetting.from_pydantic(error) from error
+
+
+class Retention(Settings):
+    """How much of its history a transport keeps: the tightest bound wins, None is no bound."""
+
+    max_records: Count | None = 10_000
+    max_bytes: Count | None = 64 * 1024 * 1024
+    max_age: Seconds | None = None
+
+
+class StreamSettings(Settings):
+    """How a response is written.
+
+    ``heartbeat`` is how long a stream may be silent (proxies cut at 30 to 60 s, so at most 15 is
+    wise); ``retry`` the least reconnection time told to clients, in milliseconds, each is told
+    between one and one and a half of it; ``send_timeout`` how long one write may take before the
+    client counts as gone.
+    """
+
+    heartbeat: Seconds = 15.0
+    retry: Milliseconds = 2_000
+    send_timeout: Seconds = 30.0
+
+
+class RegistrySettings(StreamSettings):
+    """How a registry keeps its connections.
+
+    ``queue_size`` and ``queue_bytes`` bound what waits for one connection; ``ring_size`` and
+    ``ring_bytes`` what the process keeps for clients that come back; ``max_connections`` streams
+    beyond which new ones are sent away; ``max_lifetime`` after which a stream is asked to come
+    again.
+    """
+
+    queue_size: Count = 100
+    queue_bytes: Count = 1024 * 1024
+    ring_size: Count = 4_096
+    ring_bytes: Count = 16 * 1024 * 1024
+    max_connections: Count | None = None
+    max_lifetime: Seconds | None = None

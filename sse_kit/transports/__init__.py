@@ -1,0 +1,1 @@
+"""Transports: the protocol in :mod:`~sse_kit.transports.base`, one engine per module beside it."""
