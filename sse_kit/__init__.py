@@ -1,1 +1,42 @@
 """Server-Sent Events for Python: typed, lossless, from one process to a cluster."""
+
+from sse_kit.asgi import last_event_id
+from sse_kit.codec import StreamDecoder, encode
+from sse_kit.config import Retention
+from sse_kit.connection import ConnectionInfo, SSEConnection
+from sse_kit.errors import SSEKitError
+from sse_kit.hooks import Closed, Hooks, MessagePublished, Opened
+from sse_kit.messages import ReceivedMessage, SSEMessage
+from sse_kit.registry import ConnectionRegistry
+from sse_kit.starlette import EventSourceResponse, StreamClosed
+from sse_kit.states import CloseReason, ConnectionState
+from sse_kit.transports.base import Gap, GapReason, Position, SupportsReplay, Transport
+from sse_kit.transports.memory import MemoryLog, MemoryTransport
+
+__all__ = (
+    "CloseReason",
+    "Closed",
+    "ConnectionInfo",
+    "ConnectionRegistry",
+    "ConnectionState",
+    "EventSourceResponse",
+    "Gap",
+    "GapReason",
+    "Hooks",
+    "MemoryLog",
+    "MemoryTransport",
+    "MessagePublished",
+    "Opened",
+    "Position",
+    "ReceivedMessage",
+    "Retention",
+    "SSEConnection",
+    "SSEKitError",
+    "SSEMessage",
+    "StreamClosed",
+    "StreamDecoder",
+    "SupportsReplay",
+    "Transport",
+    "encode",
+    "last_event_id",
+)

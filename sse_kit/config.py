@@ -5,7 +5,7 @@ Times are seconds unless the name or the field says milliseconds; sizes are byte
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -71,3 +71,16 @@ class RegistrySettings(StreamSettings):
     ring_bytes: Count = 16 * 1024 * 1024
     max_connections: Count | None = None
     max_lifetime: Seconds | None = None
+
+
+class Options(TypedDict, total=False):
+    """The further settings of a registry: see :class:`RegistrySettings`."""
+
+    retry: int
+    send_timeout: float
+    queue_size: int
+    queue_bytes: int
+    ring_size: int
+    ring_bytes: int
+    max_connections: int | None
+    max_lifetime: float | None

@@ -38,7 +38,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-_REPR = reprlib.Repr()
+
+class _Repr(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        try:
+            return super().repr_int(x, level)
+        except ValueError:  # Python prints no int of more than 4,300 digits
+            return f"<int of {x.bit_length()} bits>"
+
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        return self.repr_instance(x[: self.maxother], level)
+
+
+_REPR = _Repr()
 _REPR.maxstring = _REPR.maxother = 80
 
 
@@ -253,7 +265,9 @@ class MalformedPayload(ProtocolError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"payload {_REPR.repr(self.payload)} {self.problem}: it is skipped, its offset is not"
+        return (
+            f"payload {_REPR.repr(self.payload)} {self.problem}: it is skipped, its offset is not"
+        )
 
 
 class TransportError(SSEKitError):

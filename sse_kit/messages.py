@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import html
 import json
-import unicodedata
+import re
 from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn, Protocol, Self, runtime_checkable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Never, NoReturn, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -21,9 +22,11 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from typing_extensions import Never
 
 from sse_kit.errors import InvalidMessage, InvalidTopic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 MAX_ID_BYTES = 256
 """Longer ids make proxies and servers refuse the reconnect (hypercorn: 400, for good)."""
@@ -33,6 +36,11 @@ MAX_RETRY = 10**18 - 1
 
 DEFAULT_EVENT = "message"
 """The type of an event without an ``event:`` line (section 9.2.6)."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Unicode's category Cc."""
+
+_BYTES: tuple[type, ...] = (bytes, bytearray, memoryview)
 
 
 def _refuse(field: str, value: object, problem: str, remedy: str) -> NoReturn:
@@ -55,16 +63,14 @@ def breaks_line(text: str) -> bool:
     return "\n" in text or "\r" in text or "\0" in text
 
 
-def _unicode(field: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if has_lone_surrogate(value):
-            _refuse(field, value, "has a lone surrogate", "the stream is UTF-8, decode it first")
-        return value
-
-    return AfterValidator(check)
+def _unicode(field: str, value: str) -> str:
+    if has_lone_surrogate(value):
+        _refuse(field, value, "has a lone surrogate", "the stream is UTF-8, decode it first")
+    return value
 
 
 def _event_name(value: str) -> str | None:
+    _unicode("event", value)
     if breaks_line(value):
         _refuse("event", value, "has CR, LF or NUL", "an event name is one line")
     if not value:
@@ -73,7 +79,8 @@ def _event_name(value: str) -> str | None:
 
 
 def _event_id(value: str) -> str:
-    if any(unicodedata.category(character) == "Cc" for character in value):
+    _unicode("id", value)
+    if _CONTROL.search(value):
         _refuse("id", value, "has a control character", "servers refuse it as Last-Event-ID")
     if value != value.strip():
         _refuse("id", value, "begins or ends with white space", "it comes back trimmed; strip it")
@@ -82,10 +89,10 @@ def _event_id(value: str) -> str:
     return value
 
 
-EventName = Annotated[str, _unicode("event"), AfterValidator(_event_name)]
+EventName = Annotated[str, AfterValidator(_event_name)]
 """One line, not empty; ``"message"`` becomes None: it is what an unnamed event is called anyway."""
 
-EventId = Annotated[str, _unicode("id"), AfterValidator(_event_id)]
+EventId = Annotated[str, AfterValidator(_event_id)]
 """Without control characters and edge white space, at most 256 bytes of UTF-8; ``""`` resets."""
 
 
@@ -105,14 +112,15 @@ class SSEMessage(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    data: Annotated[str, _unicode("data")] | None = None
+    data: Annotated[str, AfterValidator(partial(_unicode, "data"))] | None = None
     event: EventName | None = None
     id: EventId | None = None
     retry: Annotated[int, Field(ge=0, le=MAX_RETRY)] | None = None
-    comment: Annotated[str, _unicode("comment")] | None = None
+    comment: Annotated[str, AfterValidator(partial(_unicode, "comment"))] | None = None
 
     def __init__(
         self,
+        /,
         data: str | None = None,
         *,
         event: str | None = None,
@@ -121,10 +129,10 @@ class SSEMessage(BaseModel):
         comment: str | None = None,
         **unknown: Never,
     ) -> None:
+        fields = {"data": data, "event": event, "id": id, "retry": retry, "comment": comment}
         try:
-            super().__init__(
-                data=data, event=event, id=id, retry=retry, comment=comment, **unknown
-            )
+            # What BaseModel.__init__ does, without passing the keywords on: twice as fast.
+            self.__pydantic_validator__.validate_python({**fields, **unknown}, self_instance=self)
         except ValidationError as error:
             raise InvalidMessage.from_pydantic(error) from error
 
@@ -132,7 +140,7 @@ class SSEMessage(BaseModel):
     def _something_in_it(self) -> Self:
         if self.event is not None and self.data is None:
             _refuse("event", self.event, "has no data", 'clients drop it; data="" is an event')
-        if self.data is self.id is self.retry is self.comment is None:
+        if self.data is self.id is self.comment is None is self.retry:
             _refuse("message", None, "has nothing in it", "give data, id, retry or comment")
         return self
 
@@ -141,9 +149,20 @@ class SSEMessage(BaseModel):
         """Validate all the same: there is no way around the framing rules."""
         return cls(**values)
 
-    def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:  # noqa: ARG002
+    def model_copy(
+        self,
+        *,
+        update: Mapping[str, Any] | None = None,
+        deep: bool = False,  # noqa: ARG002  all fields are immutable
+    ) -> Self:
         """Copy with changes, validated like a new message."""
-        return type(self)(**{**self.model_dump(), **(update or {})})
+        fields: dict[str, Any] = {**dict(self), **(update or {})}
+        return type(self)(**fields)
+
+    def copy(self, **options: Any) -> Self:
+        """Copy the way pydantic 1 did, validated too."""
+        copied = super().copy(**options)  # type: ignore[deprecated]  # pyright: ignore[reportDeprecated]
+        return type(self)(**dict(copied))
 
     @classmethod
     def of(cls, value: object, *, event: str | None = None) -> SSEMessage:
@@ -153,50 +172,56 @@ class SSEMessage(BaseModel):
         with ``__html__()`` or FastHTML's ``__ft__()`` its HTML, all else its JSON.
 
         Raises:
-            InvalidMessage: bytes, None, NaN, a value without JSON, or ``event`` beside a message.
+            InvalidMessage: bytes, None, NaN, a value without JSON, or an ``event`` beside a message
+                that is not its own.
 
         """
         if isinstance(value, SSEMessage):
-            if event not in {None, value.event}:
+            if event not in (None, value.event or DEFAULT_EVENT):
                 _refuse("event", event, "is given beside a message", "set it in the message")
             return value
         return cls(text_of(value), event=event)
-
-
-@runtime_checkable
-class _HasHTML(Protocol):
-    def __html__(self) -> str: ...
-
-
-@runtime_checkable
-class _HasFT(Protocol):
-    def __ft__(self) -> object: ...
 
 
 def text_of(value: object) -> str:
     """Return the one obvious text of ``value``: see :meth:`SSEMessage.of`."""
     if isinstance(value, str):
         return value
-    if value is None or isinstance(value, bytes | bytearray | memoryview):
-        _refuse("data", value, "is no text", "decode bytes; send \"\" for an empty event")
+    if value is None or isinstance(value, _BYTES):
+        _refuse("data", value, "is no text", 'decode bytes; send "" for an empty event')
+    if not isinstance(value, BaseModel) and (markup := _html_of(value)) is not None:
+        return markup
+    try:
+        return _json_of(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = f"has no JSON ({error})"
+        raise InvalidMessage("data", value, problem, "send text, or what JSON has") from error
+
+
+def _json_of(value: object) -> str:
     if isinstance(value, BaseModel):
         return value.model_dump_json()
-    if isinstance(value, _HasHTML | _HasFT):
-        return _html_of(value)
-    try:
-        return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidMessage("data", value, "has no JSON", str(error)) from error
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
-def _html_of(value: object) -> str:
-    if isinstance(value, _HasHTML):
-        return value.__html__()
-    if isinstance(value, _HasFT):
-        return _html_of(value.__ft__())
+def _html_of(value: object) -> str | None:
+    # Asked of the type, as Python does for its own: FastHTML's elements have every attribute, and
+    # a class that is given instead of an instance has these methods too.
+    if render := getattr(type(value), "__html__", None):
+        markup: str = render(value)
+        return markup
+    if render := getattr(type(value), "__ft__", None):
+        return _html_of_child(render(value))
+    return None
+
+
+def _html_of_child(value: object) -> str:
     if isinstance(value, tuple | list):
-        return "".join(map(_html_of, value))
-    return html.escape(str(value))
+        return "".join(map(_html_of_child, cast("Iterable[object]", value)))
+    if value is None:
+        return ""
+    markup = _html_of(value)
+    return html.escape(str(value), quote=False) if markup is None else markup
 
 
 @dataclass(frozen=True, slots=True)

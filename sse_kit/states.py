@@ -167,5 +167,5 @@ def move(role: Role, source: Status, target: Status) -> Status:
 
     """
     if role not in MOVES[source.state].get(target.state, frozenset()):
-        raise IllegalMove(role, source.state, target.state)
+        raise IllegalMove(role.value, source.state.value, target.state.value)
     return target

@@ -1,0 +1,1 @@
+"""Scripts for the page, rendered from typed config."""

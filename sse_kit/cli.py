@@ -1,0 +1,124 @@
+"""The command ``sse-kit``: ``demo`` runs the demo."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from sse_kit.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HOST = "127.0.0.1"
+PORT = 8000
+LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  a name for it, not a default
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code: 0, 1 for what could not be done, 2 for a misuse."""
+    options = _parser().parse_args(arguments)
+    try:
+        _demo(options.host, options.port, browser=options.open)
+    except (MissingExtra, _CannotListen) as error:
+        sys.stderr.write(f"sse-kit: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 0  # how a demo is meant to end
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sse-kit", description="Server-Sent Events for Python.")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(required=True, metavar="command")
+    demo = commands.add_parser(
+        "demo",
+        help="run a page with live figures of this machine",
+        description="Run a page with live figures of this machine, messages and a job.",
+        epilog="One process serves it, there is no --workers: the demo's transport is this "
+        "process's memory, which no other process can read.",
+    )
+    demo.add_argument("--host", default=HOST, help="address to listen on (default: %(default)s)")
+    demo.add_argument(
+        "--port", default=PORT, type=int, help="0 takes a free one (default: %(default)s)"
+    )
+    demo.add_argument("--open", action="store_true", help="open the page in a browser")
+    return parser
+
+
+def _version() -> str:
+    try:
+        return f"sse-kit {metadata.version('sse-kit')}"
+    except metadata.PackageNotFoundError:
+        return "sse-kit, not installed"
+
+
+class _CannotListen(Exception):
+    """The address cannot be listened on."""
+
+    def __init__(self, host: str, port: int, error: OSError | OverflowError) -> None:
+        super().__init__(host, port, error)
+        self.host, self.port, self.error = host, port, error
+
+    def __str__(self) -> str:
+        return (
+            f"cannot listen on {self.host!r}, port {self.port} ({_reason(self.error)}): stop what "
+            f"listens there, or choose others with --host and --port (0 takes a free port)"
+        )
+
+
+def _reason(error: OSError | OverflowError) -> str:
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+
+
+def _demo(host: str, port: int, *, browser: bool) -> None:
+    try:
+        import uvicorn  # noqa: PLC0415  of the extra
+    except ImportError as error:
+        raise MissingExtra("uvicorn", "cli") from error
+    from sse_kit.demo.app import create_app  # noqa: PLC0415  needs the extra
+
+    app = create_app(hosts=None if host in EVERYWHERE else LOCAL | {host})
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    with _listen(host, port) as listener:
+        url = _url(listener)
+        _announce(url)
+        if browser:
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Listen before the server runs: its own failure would be a traceback in a log."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise _CannotListen(host, port, error) from error
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if host in EVERYWHERE:
+        host = HOST
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _announce(url: str) -> None:
+    sys.stdout.write(
+        f"The demo is at {url} (Ctrl-C stops it)\n"
+        f"The same in a terminal: curl -N '{url}/events?topic=metrics'\n"
+    )
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

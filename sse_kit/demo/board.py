@@ -1,0 +1,130 @@
+"""What the demo knows and tells: the state behind the page, and the tasks that publish it.
+
+State changes before it is published: what a page was rendered with may come again on its stream,
+but nothing is in neither.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from sse_kit.demo.job import Job
+from sse_kit.demo.metrics import Meter
+from sse_kit.demo.models import (
+    MESSAGES,
+    SAMPLES,
+    Connection,
+    JobStatus,
+    Message,
+    PageState,
+    Roster,
+    Sample,
+    Topic,
+)
+from sse_kit.hooks import Hooks
+from sse_kit.registry import ConnectionRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from anyio.abc import TaskGroup
+
+    from sse_kit.connection import SSEConnection
+
+INTERVAL = 1.0
+"""Seconds between two samples."""
+
+ROWS = 50
+"""Connections listed; the rest is only counted."""
+
+RETRY = 1_000
+"""Milliseconds before a browser reconnects, at least: somebody is looking at this one."""
+
+
+class Board:
+    """The demo's state and its registry; lives as long as the app, by :meth:`lifespan`."""
+
+    def __init__(self) -> None:
+        hooks = Hooks(connected=self._note_change, disconnected=self._note_change)
+        self.registry = ConnectionRegistry(hooks=hooks, retry=RETRY)
+        self.job = Job()
+        self._samples: deque[Sample] = deque(maxlen=SAMPLES)
+        self._messages: deque[Message] = deque(maxlen=MESSAGES)
+        self._changed = anyio.Event()
+        self._tasks: TaskGroup | None = None
+
+    @asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncGenerator[None, None]:  # noqa: ARG002
+        """Run the registry and the tasks."""
+        async with self.registry, anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._sample)
+            tasks.start_soon(self._list_connections)
+            yield
+            tasks.cancel_scope.cancel()
+
+    def state(self, *, tab: str) -> PageState:
+        """Return what a page starts from."""
+        return PageState(
+            cursor=str(self.registry.position()),
+            tab=tab,
+            samples=tuple(self._samples),
+            messages=tuple(self._messages),
+            job=self.job.status,
+            connections=self._roster(),
+        )
+
+    async def post(self, message: Message) -> None:
+        """Keep a message and tell everybody."""
+        self._messages.append(message)
+        await self._publish(Topic.MESSAGES, message)
+
+    def start_job(self) -> bool:
+        """Start the job; False: it is running."""
+        if self._tasks is None or not self.job.claim():
+            return False
+        self._tasks.start_soon(self.job.run, self._tell_progress)
+        return True
+
+    async def _publish(self, topic: Topic, value: object) -> None:
+        await self.registry.publish(topic, value, event=topic)
+
+    async def _tell_progress(self, status: JobStatus) -> None:
+        await self._publish(Topic.JOB, status)
+
+    async def _sample(self) -> None:
+        meter = Meter()
+        while True:
+            sample = meter.sample()
+            self._samples.append(sample)
+            await self._publish(Topic.METRICS, sample)
+            self._note_change()
+            await anyio.sleep(INTERVAL)
+
+    def _note_change(self, event: object = None) -> None:  # noqa: ARG002  what hooks are given
+        self._changed.set()
+
+    async def _list_connections(self) -> None:
+        """Publish the list when it changed; many changes at once are one."""
+        while True:
+            await self._changed.wait()
+            self._changed = anyio.Event()
+            await self._publish(Topic.CONNECTIONS, self._roster())
+
+    def _roster(self) -> Roster:
+        connections = self.registry.get_active_connections()
+        return Roster(total=len(connections), shown=tuple(map(_row, connections[:ROWS])))
+
+
+def _row(connection: SSEConnection) -> Connection:
+    return Connection(
+        id=connection.connection_id,
+        tab=connection.metadata["tab"],
+        client=connection.metadata["client"],
+        since=round(connection.created_at.timestamp() * 1000),
+        events=connection.message_count,
+    )

@@ -1,0 +1,343 @@
+"""The hub: what a process knows of the log, and how each subscription follows it. Steps, no I/O.
+
+Theory of operation. The process has one tail; :meth:`Hub.apply` takes what it hands out. The last
+records are in a *ring*: offsets ``floor + 1`` to ``head`` of ``epoch``. A :class:`Subscription` has
+a *cursor*: every matching record up to it was taken or is in its queue, every later one was not.
+It is LIVE (the hub pushes) or in CATCHUP (it pulls)::
+
+    apply   for each record: into the ring, head = its offset, push to the LIVE ones of its topics
+    push    at or before the cursor: seen already (it resumed ahead of this process)
+            queue full: CATCHUP, cursor just before the record; nothing dropped, nobody disconnected
+            else queue it, cursor = its offset
+    step    something queued       READY
+            LIVE                   WAIT
+            epoch differs          LOCATE it in the engine's present epoch
+            cursor > head          LOCATE too: are we behind, or is it beyond the end?
+            cursor >= floor        copy from the ring; all copied: LIVE, in the same step
+            else                   READ a page from the engine
+
+Why nothing is lost or doubled: copying the last record and going LIVE is one step without a pause,
+and ``head`` moves only in :meth:`Hub.apply`, so no record can fall between the two. Resume, a slow
+client and a restarted process are the same path. A gap is never declared from local knowledge where
+an engine can be asked: a client may come from a process that is ahead of this one.
+
+``LOCATE`` and ``READ`` are answered through :meth:`Hub.located` and :meth:`Hub.page_read`; the
+asking is done elsewhere (:mod:`sse_kit.replay`). Should the engine be in an epoch that the tail has
+not reached yet, the subscription is *parked* until the tail gets there.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from sse_kit.codec import encode, load_payload
+from sse_kit.errors import MalformedPayload
+from sse_kit.subscription import Entry, Subscription
+from sse_kit.transports.base import Batch, Bounds, Feed, Gap, GapReason, Position, Rebase, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
+
+
+class Ask(Enum):
+    """What a subscription needs next, where that is not a question to the engine."""
+
+    READY = auto()
+    WAIT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Locate:
+    """Ask the engine where this is now."""
+
+    position: Position
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Ask the engine what follows this."""
+
+    position: Position
+    turn: int
+
+
+Question: TypeAlias = Locate | Read
+Step: TypeAlias = Ask | Question
+
+
+class HubStatistics(NamedTuple):
+    """What a hub knows of itself; ``ring_bytes`` in bytes, the rest are counts."""
+
+    position: Position
+    ring_records: int
+    ring_bytes: int
+    topics: int
+    subscriptions: int
+    catching_up: int
+    records: int
+    malformed: int
+    gaps: int
+
+
+class Hub:
+    """The ring, the topics, and the steps. Call :meth:`start` before anything else.
+
+    ``replay`` tells whether there is an engine to ask; without one a subscription can only resume
+    from the ring.
+    """
+
+    def __init__(self, *, replay: bool, ring_size: int, ring_bytes: int) -> None:
+        self._replay = replay
+        self._ring_size = ring_size
+        self._max_ring_bytes = ring_bytes
+        self._topics: dict[str, dict[Subscription, None]] = {}
+        self._subscriptions: dict[Subscription, None] = {}
+        self._ring: dict[int, Entry] = {}
+        self._ring_bytes = 0
+        self._records = self._malformed = self._gaps = 0
+        # Counts the resets: an answer of the engine may be older than the last one.
+        self._turn = 0
+        self.start(None)
+
+    def start(self, position: Position | None) -> None:
+        """Begin at ``position``; None: unknown, the first record tells (engines without replay)."""
+        self._provisional = position is None
+        self._reset(position or Position(secrets.token_urlsafe(6), 0))
+
+    @property
+    def position(self) -> Position:
+        """The local head: all records up to it went through this hub."""
+        return Position(self._epoch, self._head)
+
+    def statistics(self) -> HubStatistics:
+        """Count what there is."""
+        return HubStatistics(
+            position=self.position,
+            ring_records=len(self._ring),
+            ring_bytes=self._ring_bytes,
+            topics=len(self._topics),
+            subscriptions=len(self._subscriptions),
+            catching_up=sum(not each.live for each in self._subscriptions),
+            records=self._records,
+            malformed=self._malformed,
+            gaps=self._gaps,
+        )
+
+    # Subscriptions ---------------------------------------------------------------------------
+
+    def add(self, subscription: Subscription) -> None:
+        """Let a subscription follow; at the head of this epoch it is LIVE from this step on."""
+        self._subscriptions[subscription] = None
+        for topic in subscription.topics:
+            self._topics.setdefault(topic, {})[subscription] = None
+        subscription.live = subscription.position == self.position
+
+    def discard(self, subscription: Subscription) -> None:
+        """Forget a subscription, and its topics if nobody else has them; twice is harmless."""
+        self._subscriptions.pop(subscription, None)
+        for topic in subscription.topics:
+            followers = self._topics.get(topic, {})
+            followers.pop(subscription, None)
+            if not followers:
+                self._topics.pop(topic, None)
+        subscription.live = False
+
+    def refuse(self, subscription: Subscription) -> None:
+        """Tell a subscription that what it came with is no position; it starts at the head."""
+        self._tell(subscription, Gap(GapReason.INVALID, self.position))
+
+    def checkpoint(self, subscription: Subscription) -> Position | None:
+        """Return the position its client may skip to, or None while anything waits for it."""
+        if not subscription.live or subscription.queue:
+            return None
+        return Position(self._epoch, max(self._head, subscription.cursor))
+
+    def step(self, subscription: Subscription) -> Step:
+        """Do what can be done at once, then tell what the subscription needs."""
+        if not subscription.queue and not subscription.live:
+            question = self._catch_up(subscription)
+            if question is not None:
+                return question
+        return Ask.READY if subscription.queue else Ask.WAIT
+
+    def unpark(self) -> None:
+        """Let parked subscriptions ask again: an answer may have come from a stale replica."""
+        for subscription in self._subscriptions:
+            if subscription.parked_at is not None:
+                subscription.parked_at = None
+                subscription.wake()
+
+    # What the tail hands out -----------------------------------------------------------------
+
+    def apply(self, feed: Feed) -> None:
+        """Take what the tail handed out: one step, without a pause in it."""
+        match feed:
+            case Batch():
+                for record in feed.records:
+                    self._take(record)
+            case Gap():
+                self._reset(feed.resume)
+            case Rebase():
+                self._reset(Position(feed.epoch, min(feed.upto, self._head)))
+
+    def _take(self, record: Record) -> None:
+        position = record.position
+        if self._provisional:
+            self._adopt(position)
+        if position.epoch != self._epoch or position.offset > self._head + 1:
+            # A transport should have said so by a Gap. Fall back to what can be proved: everyone
+            # asks the engine for what is missing, or is told.
+            logger.warning("tail skipped from %s to %s", self.position, position)
+            self._reset(Position(position.epoch, max(position.offset - 1, 0)))
+        if position.offset <= self._head:
+            return
+        self._records += 1
+        entry = self.ready(record)
+        self._remember(entry)
+        for topic in entry.topics:
+            for subscription in self._topics.get(topic, ()):
+                subscription.push(entry)
+
+    def ready(self, record: Record) -> Entry:
+        """Make the frame of a record; a malformed one keeps its place and reaches nobody."""
+        try:
+            message = load_payload(record.payload)
+        except MalformedPayload as error:
+            if not self._malformed:
+                logger.warning("malformed record at %s: %s", record.position, error.problem)
+            self._malformed += 1
+            return Entry(record.position, (), b"", None)
+        frame = f"id: {record.position}\n".encode() + encode(message)
+        return Entry(record.position, record.topics, frame, message)
+
+    def _remember(self, entry: Entry) -> None:
+        self._head = entry.position.offset
+        self._ring[self._head] = entry
+        self._ring_bytes += len(entry.frame)
+        while len(self._ring) > self._ring_size or self._ring_bytes > self._max_ring_bytes:
+            self._floor += 1
+            self._ring_bytes -= len(self._ring.pop(self._floor).frame)
+
+    def _adopt(self, position: Position) -> None:
+        """Take the epoch that the first record shows; whoever is LIVE has missed nothing."""
+        self._provisional = False
+        self._epoch = position.epoch
+        self._head = self._floor = position.offset - 1
+        for subscription in self._subscriptions:
+            if subscription.live:
+                subscription.resume_at(self.position)
+
+    def _reset(self, position: Position) -> None:
+        """Go on from ``position``; everyone finds out by itself what that means for it."""
+        for subscription in self._subscriptions:
+            if subscription.live:
+                subscription.fall_back(self._head)
+        self._epoch = position.epoch
+        self._head = self._floor = position.offset
+        self._ring.clear()
+        self._ring_bytes = 0
+        self._turn += 1
+        for subscription in self._subscriptions:
+            subscription.wake()
+
+    # Catching up -----------------------------------------------------------------------------
+
+    def _catch_up(self, subscription: Subscription) -> Step | None:
+        if subscription.parked_at == self._turn:
+            return Ask.WAIT
+        if not self._replay:
+            self._settle(subscription)
+        elif subscription.epoch != self._epoch or subscription.cursor > self._head:
+            return Locate(subscription.position, self._turn)
+        if subscription.cursor < self._floor:
+            return Read(subscription.position, self._turn)
+        self._copy_ring(subscription)
+        return None
+
+    def _settle(self, subscription: Subscription) -> None:
+        """Bring a subscription into the ring without an engine to ask."""
+        if subscription.epoch != self._epoch:
+            self._tell(subscription, Gap(GapReason.EPOCH, self.position))
+        elif subscription.cursor > self._head:
+            self._tell(subscription, Gap(GapReason.AHEAD, self.position))
+        elif subscription.cursor < self._floor:
+            missed = self._floor - subscription.cursor
+            resume = Position(self._epoch, self._floor)
+            self._tell(subscription, Gap(GapReason.TRIMMED, resume, missed))
+
+    def _copy_ring(self, subscription: Subscription) -> None:
+        entries = (self._ring[offset] for offset in range(subscription.cursor + 1, self._head + 1))
+        if self._enqueue_all(subscription, entries):
+            # The same step: no record can come between the last copy and the first push.
+            subscription.live = True
+
+    def _enqueue_all(self, subscription: Subscription, entries: Iterable[Entry]) -> bool:
+        """Queue the matching entries and move past the others; False: the queue is full."""
+        for entry in entries:
+            if subscription.topics.isdisjoint(entry.topics):
+                subscription.cursor = entry.position.offset
+            elif subscription.has_room(entry):
+                subscription.enqueue(entry)
+            else:
+                return False
+        return True
+
+    def located(self, subscription: Subscription, question: Locate, found: Position | Gap) -> None:
+        """Take the engine's answer to ``question``."""
+        if self._is_stale(subscription, question):
+            return
+        resume = found.resume if isinstance(found, Gap) else found
+        if resume.epoch != self._epoch:
+            self._park(subscription, question)
+            return
+        if isinstance(found, Gap):
+            self._tell(subscription, found)
+        else:
+            subscription.resume_at(found)
+        # The engine has it, this process does not yet: what it saw already is skipped in push.
+        subscription.live = subscription.cursor > self._head
+
+    def page_read(
+        self,
+        subscription: Subscription,
+        question: Read,
+        bounds: Bounds,
+        entries: tuple[Entry, ...],
+    ) -> None:
+        """Take the engine's answer to ``question``."""
+        if self._is_stale(subscription, question):
+            return
+        first = entries[0].position.offset if entries else bounds.first
+        before = max(first, bounds.first) - 1
+        if bounds.epoch != self._epoch:
+            self._park(subscription, question)
+        elif before > subscription.cursor:
+            missed = before - subscription.cursor
+            gap = Gap(GapReason.TRIMMED, Position(bounds.epoch, before), missed)
+            self._tell(subscription, gap)
+        elif entries:
+            self._enqueue_all(subscription, entries)
+        else:
+            # The tail has seen more than the engine now shows: it must have news for us.
+            self._park(subscription, question)
+
+    def _is_stale(self, subscription: Subscription, question: Question) -> bool:
+        """Tell whether the subscription went on by itself while the engine was answering."""
+        return subscription.live or subscription.position != question.position
+
+    def _park(self, subscription: Subscription, question: Question) -> None:
+        """Wait for the tail, unless it moved on while the engine was answering."""
+        if question.turn == self._turn:
+            subscription.parked_at = self._turn
+
+    def _tell(self, subscription: Subscription, gap: Gap) -> None:
+        self._gaps += 1
+        subscription.queue.append(gap)
+        subscription.resume_at(gap.resume)

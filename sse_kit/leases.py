@@ -1,0 +1,104 @@
+"""What may end a stream by itself: its lifetime, and an authoriser that says no."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import TYPE_CHECKING, TypeAlias
+
+import anyio
+
+from sse_kit.connection import SSEConnection
+from sse_kit.states import CloseReason
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from sse_kit.session import ConnectionSession
+
+logger = logging.getLogger(__name__)
+
+Authorise: TypeAlias = Callable[[SSEConnection], Awaitable[bool] | bool]
+"""Tells whether a connection may have its topics; asked before it starts and at every heartbeat."""
+
+TICK = 0.5
+"""Seconds between two looks at the leases."""
+
+AUTHORISE_TIMEOUT = 0.5
+"""Seconds an authoriser may take while the stream runs: no answer is a no."""
+
+LIFETIME_SPREAD = 0.1
+"""Share by which lifetimes differ, so that streams opened together don't end together."""
+
+
+@dataclass(slots=True, eq=False)
+class _Lease:
+    connection: SSEConnection
+    session: ConnectionSession
+    ends_at: float | None
+    authorise: Authorise | None
+    asked_at: float
+
+
+class Leases:
+    """The streams of a registry, and how long they may go on; times in seconds."""
+
+    def __init__(self, *, recheck: float, max_lifetime: float | None) -> None:
+        self._recheck = recheck
+        self._max_lifetime = max_lifetime
+        self._leases: dict[SSEConnection, _Lease] = {}
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def add(
+        self, connection: SSEConnection, session: ConnectionSession, authorise: Authorise | None
+    ) -> None:
+        """Let a stream run."""
+        now = time.monotonic()
+        ends_at = None
+        if self._max_lifetime is not None:
+            ends_at = now + self._max_lifetime * (1 - random.random() * LIFETIME_SPREAD)  # noqa: S311
+        self._leases[connection] = _Lease(connection, session, ends_at, authorise, now)
+
+    def discard(self, connection: SSEConnection) -> None:
+        """Forget a stream."""
+        self._leases.pop(connection, None)
+
+    def end_all(self, reason: CloseReason, *, spread: int | None = None) -> None:
+        """End every stream; ``spread``: milliseconds over which the clients come back."""
+        for lease in list(self._leases.values()):
+            lease.session.end(reason, spread=spread)
+
+    def look(self, tasks: TaskGroup) -> None:
+        """End what is over, and ask the authorisers whose time has come."""
+        now = time.monotonic()
+        for lease in list(self._leases.values()):
+            if lease.ends_at is not None and now >= lease.ends_at:
+                lease.session.end(CloseReason.LIFETIME)
+            elif lease.authorise is not None and now - lease.asked_at >= self._recheck:
+                lease.asked_at = now
+                tasks.start_soon(self._ask_again, lease, lease.authorise)
+
+    async def _ask_again(self, lease: _Lease, authorise: Authorise) -> None:
+        allowed = False
+        with anyio.move_on_after(AUTHORISE_TIMEOUT):
+            allowed = await is_allowed(lease.connection, authorise)
+        if not allowed:
+            lease.session.end(CloseReason.REVOKED)
+
+
+async def is_allowed(connection: SSEConnection, authorise: Authorise | None) -> bool:
+    """Ask; an authoriser that fails is logged and means no."""
+    if authorise is None:
+        return True
+    try:
+        answer = authorise(connection)
+        return bool(await answer) if isawaitable(answer) else bool(answer)
+    except Exception:
+        logger.exception("authorise failed for connection %r", connection.connection_id)
+        return False

@@ -1,0 +1,65 @@
+"""The tail of a process: what the transport hands out, into the hub, for as long as it runs."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING
+
+import anyio
+
+from sse_kit.transports.base import SupportsReplay, Transport
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
+
+    from sse_kit.hub import Hub
+
+logger = logging.getLogger(__name__)
+
+DELAY = 1.0
+"""Seconds before a tail that failed is opened again, at most; half of it at least."""
+
+
+async def start(hub: Hub, transport: Transport) -> None:
+    """Put the hub at the log's end.
+
+    Raises:
+        TransportError: the engine cannot be asked.
+
+    """
+    if isinstance(transport, SupportsReplay):
+        hub.start((await transport.bounds()).end)
+    else:
+        hub.start(None)
+
+
+async def run(
+    hub: Hub,
+    transport: Transport,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Follow the log for ever; started once nothing published from now on is missed.
+
+    A transport's tail neither fails nor ends by itself. One that does is opened again where the hub
+    stands; without a history to go back to, everyone is told of a gap.
+    """
+    replay = isinstance(transport, SupportsReplay)
+    started = False
+    while True:
+        try:
+            async with transport.tail(hub.position if replay else None) as feeds:
+                if not started:
+                    task_status.started()
+                    started = True
+                async for feed in feeds:
+                    hub.apply(feed)
+            logger.error("tail of %s ended, opening it again", type(transport).__name__)
+        except Exception:
+            if not started:
+                raise
+            logger.exception("tail of %s failed, opening it again", type(transport).__name__)
+        if not replay:
+            hub.start(None)
+        await anyio.sleep(random.uniform(DELAY / 2, DELAY))  # noqa: S311

@@ -1,0 +1,126 @@
+"""Asks the engine what the hub's subscriptions need to know.
+
+Equal questions at the same time are asked once (a restart brings thousands of clients with the same
+cursor). An engine that fails is asked again, with backoff, for as long as anyone waits: an outage
+delays a client, it never loses it anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING
+
+import anyio
+
+from sse_kit.hub import Ask, Locate
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from sse_kit.hub import Hub, Question
+    from sse_kit.subscription import Subscription
+    from sse_kit.transports.base import Position, SupportsReplay
+
+logger = logging.getLogger(__name__)
+
+PAGE = 256
+"""Records asked for at once."""
+
+PARALLEL = 16
+"""Questions under way at once: an engine serves few well, and thousands badly."""
+
+FIRST_DELAY = 0.05
+LONGEST_DELAY = 2.0
+
+
+class Replayer:
+    """Answers the questions of a hub; its tasks live in ``tasks``."""
+
+    def __init__(self, hub: Hub, engine: SupportsReplay, tasks: TaskGroup) -> None:
+        self._hub = hub
+        self._engine = engine
+        self._tasks = tasks
+        self._limit = anyio.Semaphore(PARALLEL)
+        self._waiting: dict[Question, dict[Subscription, None]] = {}
+        self._asked: dict[Subscription, Question] = {}
+
+    def ask(self, subscription: Subscription, question: Question) -> None:
+        """Have the answer given to the hub, then wake the subscription; one question at a time."""
+        if subscription in self._asked:
+            return
+        self._asked[subscription] = question
+        if question in self._waiting:
+            self._waiting[question][subscription] = None
+            return
+        self._waiting[question] = {subscription: None}
+        self._tasks.start_soon(self._answer, question)
+
+    def forget(self, subscription: Subscription) -> None:
+        """Drop what it asked; its answer, when it comes, goes to nobody."""
+        question = self._asked.pop(subscription, None)
+        if question is not None:
+            del self._waiting[question][subscription]
+
+    async def _answer(self, question: Question) -> None:
+        async with self._limit:
+            delay = FIRST_DELAY
+            while self._waiting[question]:
+                try:
+                    await self._ask_engine(question)
+                    break
+                except Exception:
+                    # Whatever it raises: without an answer these clients cannot go on.
+                    logger.exception("transport failed to answer %s", question)
+                await anyio.sleep(random.uniform(delay / 2, delay))  # noqa: S311
+                delay = min(delay * 2, LONGEST_DELAY)
+        for subscription in self._waiting.pop(question):
+            del self._asked[subscription]
+            subscription.wake()
+
+    async def _ask_engine(self, question: Question) -> None:
+        if isinstance(question, Locate):
+            found = await self._engine.locate(question.position)
+            for subscription in self._waiting[question]:
+                self._hub.located(subscription, question, found)
+            return
+        page = await self._engine.read(question.position.offset, limit=PAGE)
+        entries = tuple(map(self._hub.ready, page.records))
+        for subscription in self._waiting[question]:
+            self._hub.page_read(subscription, question, page.bounds, entries)
+
+
+class Follower:
+    """A subscription with the hub it follows, and the one to ask for what the ring has not."""
+
+    __slots__ = ("hub", "replayer", "subscription")
+
+    def __init__(self, hub: Hub, subscription: Subscription, replayer: Replayer | None) -> None:
+        self.hub = hub
+        self.subscription = subscription
+        self.replayer = replayer
+
+    def advance(self) -> bool:
+        """Go as far as possible without waiting; tell whether something is queued."""
+        step = self.hub.step(self.subscription)
+        if isinstance(step, Ask):
+            return step is Ask.READY
+        assert self.replayer is not None, "a hub without replay has no questions"  # noqa: S101
+        self.replayer.ask(self.subscription, step)
+        return False
+
+    def checkpoint(self) -> Position | None:
+        """Return the position its client may skip to, or None while anything waits for it."""
+        return self.hub.checkpoint(self.subscription)
+
+    def lag(self) -> int:
+        """Count the records of the log between it and the head."""
+        if self.subscription.live:
+            return len(self.subscription.queue)
+        return max(self.hub.position.offset - self.subscription.cursor, 0)
+
+    def release(self) -> None:
+        """Stop following."""
+        self.hub.discard(self.subscription)
+        if self.replayer is not None:
+            self.replayer.forget(self.subscription)

@@ -1,0 +1,66 @@
+"""A connection as its writer sees it: bytes instead of messages, and the words around them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sse_kit import frames
+from sse_kit.outgoing import as_frame
+from sse_kit.states import CloseReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sse_kit.connection import SSEConnection
+
+GOODBYES = frozenset(
+    {CloseReason.DRAINED, CloseReason.SERVER_STOP, CloseReason.LIFETIME, CloseReason.LIMIT}
+)
+"""Ends after which the client is asked to come back."""
+
+
+class ConnectionSession:
+    """One run of a registry's stream, for :class:`sse_kit.asgi.Responder`; ``retry`` in ms."""
+
+    def __init__(self, connection: SSEConnection, *, retry: int) -> None:
+        self._connection = connection
+        self._retry = retry
+        connection.owes_checkpoint = True
+
+    def opening(self) -> bytes:
+        """Return the reconnection time, and what is there already."""
+        self._connection.opened()
+        return frames.opening(frames.jittered(self._retry)) + self.take()
+
+    async def wait(self) -> None:
+        """Wait until something waits to be written or the connection is over."""
+        await self._connection.wait()
+
+    def take(self) -> bytes:
+        """Return all that waits to be written."""
+        return b"".join(map(as_frame, self._connection.take()))
+
+    def heartbeat(self) -> bytes:
+        """Return a comment, with a checkpoint if nothing waits for the client."""
+        self._connection.touch()
+        return frames.heartbeat(self._connection.checkpoint())
+
+    def is_over(self) -> bool:
+        """Tell whether the connection has ended."""
+        return not self._connection.is_active()
+
+    def farewell(self) -> bytes:
+        """Return the goodbye, if the client shall come back."""
+        goodbye = self._connection.goodbye
+        return b"" if goodbye is None else frames.bye(goodbye)
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called when the connection ends."""
+        self._connection.on_end(callback)
+
+    def end(
+        self, reason: CloseReason, *, error: str | None = None, spread: int | None = None
+    ) -> None:
+        """End the connection; ``spread``: milliseconds over which its clients come back."""
+        goodbye = frames.jittered(self._retry, spread) if reason in GOODBYES else None
+        self._connection.end(reason, error=error, goodbye=goodbye)

@@ -1,0 +1,172 @@
+"""Responses for Starlette, and so for FastAPI and FastHTML: a route returns one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterable, Iterable, Mapping
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from starlette.requests import Request  # noqa: TC002  FastHTML reads the annotation
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from sse_kit import asgi
+from sse_kit.config import StreamSettings
+from sse_kit.errors import InvalidInput, InvalidSetting
+from sse_kit.iterate import Content, IteratorSession
+from sse_kit.messages import SSEMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from starlette.types import Receive, Scope, Send
+
+    from sse_kit.states import CloseReason
+
+logger = logging.getLogger(__name__)
+
+FORBIDDEN_HEADERS = frozenset(
+    {"connection", "content-encoding", "content-length", "content-type", "transfer-encoding"}
+)
+"""What would break a stream, or is the server's to say."""
+
+
+CLOSE_PATIENCE = 10.0
+"""Seconds that an ``on_close`` may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamClosed:
+    """The end of a stream: why, and the error if there was one."""
+
+    reason: CloseReason
+    error: str | None = None
+
+
+class EventSourceResponse(Response):
+    """Streams ``content``: an async or sync iterable of what :meth:`SSEMessage.of` takes.
+
+    ``heartbeat`` and ``send_timeout`` in seconds, ``retry`` in milliseconds (None: 2 to 3 s),
+    see :class:`~sse_kit.config.StreamSettings`. ``on_close`` is called with a
+    :class:`StreamClosed` whenever a run of the response ends, also if the client left before the
+    first byte; it may be async. ``close_event`` is sent when the content comes to its end, so that
+    a page can close its EventSource: else that comes back and runs the content again.
+
+    Raises:
+        InvalidInput: ``content`` cannot be iterated over, or is one str or bytes.
+        InvalidSetting: a setting outside its range, a header that would break the stream.
+        InvalidMessage: a ``close_event`` that is no event name.
+
+    """
+
+    def __init__(  # noqa: PLR0913  all but the content by keyword
+        self,
+        content: Content,
+        *,
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        heartbeat: float = 15.0,
+        retry: int | None = None,
+        send_timeout: float = 30.0,
+        on_close: Callable[[StreamClosed], Awaitable[object] | object] | None = None,
+        close_event: str | None = "close",
+    ) -> None:
+        if isinstance(content, str | bytes | Mapping) or not isinstance(
+            content, AsyncIterable | Iterable
+        ):
+            raise InvalidInput("content", content, "is no iterable of events", "pass a generator")
+        self.settings = StreamSettings(
+            heartbeat=heartbeat,
+            retry=StreamSettings().retry if retry is None else retry,
+            send_timeout=send_timeout,
+        )
+        self.status_code = status_code
+        self.background = None
+        self.init_headers({**asgi.HEADERS, **_checked(headers)})
+        self._content = content
+        self._on_close = on_close
+        self._close_event = SSEMessage("", event=close_event) if close_event else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["method"] == "HEAD":
+            await asgi.respond_to_head(send, self._start())
+        else:
+            await self._stream(scope, receive, send)
+        if self.background is not None:
+            await self.background()
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        session = IteratorSession(
+            self._content, retry=self.settings.retry, close_event=self._close_event
+        )
+        responder = asgi.Responder(session, settings=self.settings, feed=session.feed)
+        try:
+            await responder.run(receive, send, self._start())
+        finally:
+            assert session.reason is not None, "run() ends its session"  # noqa: S101
+            await self._closed(StreamClosed(session.reason, session.error))
+
+    def _start(self) -> dict[str, Any]:
+        return {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
+
+    async def _closed(self, closed: StreamClosed) -> None:
+        if self._on_close is None:
+            return
+        try:
+            with anyio.CancelScope(shield=True, deadline=anyio.current_time() + CLOSE_PATIENCE):
+                done = self._on_close(closed)
+                if isawaitable(done):
+                    await done
+        except Exception:
+            logger.exception("on_close failed")
+
+
+class TopicResponse(EventSourceResponse):
+    """Streams a registry's topics; ``registry.stream`` makes it.
+
+    ``enter`` gives the session for the time of one run, or None to one who may not have it.
+    """
+
+    def __init__(
+        self,
+        enter: Callable[[], AbstractAsyncContextManager[asgi.Session | None]],
+        settings: StreamSettings,
+    ) -> None:
+        super().__init__(())
+        self.settings = settings
+        self._enter = enter
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._enter() as session:
+            if session is None:
+                await PlainTextResponse("not allowed", 403)(scope, receive, send)
+                return
+            responder = asgi.Responder(session, settings=self.settings)
+            await responder.run(receive, send, self._start())
+
+
+def _checked(headers: Mapping[str, str] | None) -> dict[str, str]:
+    checked = {name.lower(): value for name, value in (headers or {}).items()}
+    for name in FORBIDDEN_HEADERS & checked.keys():
+        remedy = "leave it out, the server and the response set it"
+        raise InvalidSetting("headers", name, "would break the stream", remedy)
+    return checked
+
+
+def json_endpoint(
+    make: Callable[[], Mapping[str, Any]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Return a route handler that answers with what ``make`` returns, as JSON, never stored."""
+
+    async def endpoint(request: Request) -> Response:  # noqa: ARG001  what a route passes
+        return JSONResponse(dict(make()), headers={"cache-control": "no-store"})
+
+    return endpoint

@@ -1,0 +1,34 @@
+"""What all tests share: the event loops, and how much Hypothesis tries.
+
+``SSE_KIT_HYPOTHESIS_PROFILE`` names the profile: ``dev``, ``ci`` (what CI takes by itself) or
+``nightly``.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+IN_CI = bool(os.environ.get("CI"))
+
+settings.register_profile("dev", deadline=None)
+settings.register_profile(
+    "ci",
+    deadline=None,
+    print_blob=True,
+    database=None,
+    # Machines of CI share their cores.
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("nightly", settings.get_profile("ci"), max_examples=10_000)
+settings.load_profile(os.environ.get("SSE_KIT_HYPOTHESIS_PROFILE", "ci" if IN_CI else "dev"))
+
+
+# Of the module, not of the function: Hypothesis runs many examples in one call of a test.
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Run each async test on both event loops."""
+    name: str = request.param
+    return name

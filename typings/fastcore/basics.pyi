@@ -1,0 +1,3 @@
+class NotStr:
+    s: str
+    def __init__(self, s: str) -> None: ...
