@@ -127,8 +127,7 @@ class StreamDecoder:
         blocks: list[ReceivedMessage] = []
         try:
             for line in lines:
-                if (block := self._take_line(line)) is not None:
-                    blocks.append(block)
+                self._take_line(line, blocks)
             self._keep(rest)
         except ProtocolError:
             if not blocks:
@@ -140,7 +139,7 @@ class StreamDecoder:
         if len(self._pending) > self._max_line:
             self._fail(LineTooLong, self._max_line)
 
-    def _take_line(self, line: bytes) -> ReceivedMessage | None:
+    def _take_line(self, line: bytes, blocks: list[ReceivedMessage]) -> None:
         self._size += len(line)
         if len(line) > self._max_line:
             self._fail(LineTooLong, self._max_line)
@@ -149,8 +148,12 @@ class StreamDecoder:
         if self._at_start:
             line = line.removeprefix(BOM)
             self._at_start = False
-        if not line:
-            return self._dispatch()
+        if line:
+            self._take_field(line)
+        elif (block := self._dispatch()) is not None:
+            blocks.append(block)
+
+    def _take_field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         match name:
@@ -166,7 +169,6 @@ class StreamDecoder:
                 self._take_retry(value)
             case _:
                 pass
-        return None
 
     def _take_retry(self, digits: bytes) -> None:
         # Longer than any time that makes sense, and int() refuses thousands of digits.

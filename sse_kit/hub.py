@@ -30,46 +30,20 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
-from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from sse_kit.codec import encode, load_payload
 from sse_kit.errors import MalformedPayload
-from sse_kit.subscription import Entry, Subscription
-from sse_kit.transports.base import Batch, Bounds, Feed, Gap, GapReason, Position, Rebase, Record
+from sse_kit.subscription import Ask, Entry, Locate, Read, Subscription
+from sse_kit.transports.base import Batch, Gap, GapReason, Position
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sse_kit.subscription import Question, Step
+    from sse_kit.transports.base import Bounds, Feed, Record
+
 logger = logging.getLogger(__name__)
-
-
-class Ask(Enum):
-    """What a subscription needs next, where that is not a question to the engine."""
-
-    READY = auto()
-    WAIT = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Locate:
-    """Ask the engine where this is now."""
-
-    position: Position
-    turn: int
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Ask the engine what follows this."""
-
-    position: Position
-    turn: int
-
-
-Question: TypeAlias = Locate | Read
-Step: TypeAlias = Ask | Question
 
 
 class HubStatistics(NamedTuple):
@@ -87,13 +61,15 @@ class HubStatistics(NamedTuple):
 
 
 class Hub:
-    """The ring, the topics, and the steps. Call :meth:`start` before anything else.
+    """The ring, the topics, and the steps; begins at the log's end, ``start``.
 
-    ``replay`` tells whether there is an engine to ask; without one a subscription can only resume
-    from the ring.
+    ``replay`` tells whether there is an engine to ask. Without one a subscription can only resume
+    from the ring, and ``start`` may be None: the first record tells the epoch.
     """
 
-    def __init__(self, *, replay: bool, ring_size: int, ring_bytes: int) -> None:
+    def __init__(
+        self, start: Position | None, *, replay: bool, ring_size: int, ring_bytes: int
+    ) -> None:
         self._replay = replay
         self._ring_size = ring_size
         self._max_ring_bytes = ring_bytes
@@ -104,12 +80,13 @@ class Hub:
         self._records = self._malformed = self._gaps = 0
         # Counts the resets: an answer of the engine may be older than the last one.
         self._turn = 0
-        self.start(None)
+        self._provisional = start is None
+        self._reset(start or _somewhere())
 
-    def start(self, position: Position | None) -> None:
-        """Begin at ``position``; None: unknown, the first record tells (engines without replay)."""
-        self._provisional = position is None
-        self._reset(position or Position(secrets.token_urlsafe(6), 0))
+    def lose(self) -> None:
+        """Begin anew, without a history: what came since the tail broke nobody can know."""
+        self._provisional = True
+        self._reset(_somewhere())
 
     @property
     def position(self) -> Position:
@@ -178,14 +155,13 @@ class Hub:
 
     def apply(self, feed: Feed) -> None:
         """Take what the tail handed out: one step, without a pause in it."""
-        match feed:
-            case Batch():
-                for record in feed.records:
-                    self._take(record)
-            case Gap():
-                self._reset(feed.resume)
-            case Rebase():
-                self._reset(Position(feed.epoch, min(feed.upto, self._head)))
+        if isinstance(feed, Batch):
+            for record in feed.records:
+                self._take(record)
+        elif isinstance(feed, Gap):
+            self._reset(feed.resume)
+        else:
+            self._reset(Position(feed.epoch, min(feed.upto, self._head)))
 
     def _take(self, record: Record) -> None:
         position = record.position
@@ -316,7 +292,7 @@ class Hub:
             return
         first = entries[0].position.offset if entries else bounds.first
         before = max(first, bounds.first) - 1
-        if bounds.epoch != self._epoch:
+        if not bounds.epoch == subscription.epoch == self._epoch:
             self._park(subscription, question)
         elif before > subscription.cursor:
             missed = before - subscription.cursor
@@ -341,3 +317,8 @@ class Hub:
         self._gaps += 1
         subscription.queue.append(gap)
         subscription.resume_at(gap.resume)
+
+
+def _somewhere() -> Position:
+    """Return the start of an epoch that nobody has seen."""
+    return Position(secrets.token_urlsafe(6), 0)

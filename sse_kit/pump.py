@@ -21,19 +21,6 @@ DELAY = 1.0
 """Seconds before a tail that failed is opened again, at most; half of it at least."""
 
 
-async def start(hub: Hub, transport: Transport) -> None:
-    """Put the hub at the log's end.
-
-    Raises:
-        TransportError: the engine cannot be asked.
-
-    """
-    if isinstance(transport, SupportsReplay):
-        hub.start((await transport.bounds()).end)
-    else:
-        hub.start(None)
-
-
 async def run(
     hub: Hub,
     transport: Transport,
@@ -61,5 +48,5 @@ async def run(
                 raise
             logger.exception("tail of %s failed, opening it again", type(transport).__name__)
         if not replay:
-            hub.start(None)
+            hub.lose()
         await anyio.sleep(random.uniform(DELAY / 2, DELAY))  # noqa: S311

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sse_kit.hub import Ask, Locate
+from sse_kit.subscription import Ask, Locate
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-    from sse_kit.hub import Hub, Question
-    from sse_kit.subscription import Subscription
+    from sse_kit.hub import Hub
+    from sse_kit.subscription import Question, Subscription
     from sse_kit.transports.base import Position, SupportsReplay
 
 logger = logging.getLogger(__name__)

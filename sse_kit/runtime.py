@@ -93,16 +93,18 @@ async def running(
         TransportError: the engine cannot be used.
 
     """
-    replay = isinstance(transport, SupportsReplay)
-    hub = Hub(replay=replay, ring_size=settings.ring_size, ring_bytes=settings.ring_bytes)
+    engine = transport if isinstance(transport, SupportsReplay) else None
     async with anyio.create_task_group() as hooks:
         async with transport, anyio.create_task_group() as tasks:
-            await pump.start(hub, transport)
+            hub = Hub(
+                None if engine is None else (await engine.bounds()).end,
+                replay=engine is not None,
+                ring_size=settings.ring_size,
+                ring_bytes=settings.ring_bytes,
+            )
             await tasks.start(pump.run, hub, transport)
             tasks.start_soon(_keep_house, hub, leases, tasks)
-            replayer = None
-            if isinstance(transport, SupportsReplay):
-                replayer = Replayer(hub, transport, tasks)
+            replayer = None if engine is None else Replayer(hub, engine, tasks)
             yield Runtime(hub, replayer, hooks, settings)
             tasks.cancel_scope.cancel()
         hooks.cancel_scope.deadline = anyio.current_time() + HOOK_PATIENCE

@@ -1,9 +1,13 @@
-"""One reader of some topics: a cursor and a bounded queue. The rules are in :mod:`sse_kit.hub`."""
+"""One reader of some topics: a cursor, a bounded queue, and what it may need to ask.
+
+The rules are in :mod:`sse_kit.hub`.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeAlias
 
 from sse_kit.transports.base import Gap, Position
@@ -26,6 +30,33 @@ class Entry:
 
 Item: TypeAlias = Entry | Gap
 """What waits in a queue."""
+
+
+class Ask(Enum):
+    """What a subscription needs next, where that is not a question to the engine."""
+
+    READY = auto()
+    WAIT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Locate:
+    """Ask the engine where this is now."""
+
+    position: Position
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Ask the engine what follows this."""
+
+    position: Position
+    turn: int
+
+
+Question: TypeAlias = Locate | Read
+Step: TypeAlias = Ask | Question
 
 
 class Subscription:

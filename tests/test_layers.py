@@ -35,8 +35,14 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "transports.postgres",
         "transports",
     ),
-    4: ("frames", "hub", "replay", "pump", "hooks", "connection"),
-    5: ("shutdown", "asgi", "session", "iterate", "leases", "client"),
+    4: (
+        *("frames", "subscription", "hub", "replay", "pump"),
+        *("hooks", "outgoing", "connection"),
+    ),
+    5: (
+        *("shutdown", "asgi", "iterate", "client"),
+        *("session", "leases", "table", "admission", "runtime", "lifespan"),
+    ),
     6: ("starlette",),
     7: ("registry",),
     8: ("fastapi", "fasthtml", ""),

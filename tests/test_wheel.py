@@ -99,7 +99,7 @@ def served(consumer: Path, tmp_path: Path) -> Generator[Served]:
     """Run the app of above on the installed package; its socket listens before it starts."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         process = subprocess.Popen(
-            [consumer, "-W", "error", "-c", APP, str(listening.fileno())],
+            [consumer, "-W", "always::ResourceWarning", "-c", APP, str(listening.fileno())],
             cwd=tmp_path,
             pass_fds=[listening.fileno()],
             stderr=subprocess.PIPE,
@@ -187,9 +187,9 @@ def test_the_sdist_holds_what_a_distributor_needs(dist: Dist) -> None:
     """Sources, tests and the files around them; nothing that a machine left behind."""
     with tarfile.open(dist.sdist) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    tops = {name.partition("/")[0] for name in names}
-    assert tops == {
-        *("sse_kit", "tests", "typings", "dev.py", "pyproject.toml"),
+    tops = {name.partition("/")[0] for name in names if name}
+    assert tops - {"benchmarks", "examples"} == {
+        *("sse_kit", "tests", "typings", ".ci", "dev.py", "pyproject.toml"),
         *("README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", ".gitignore"),
     }
     assert not any("__pycache__" in name for name in names)
@@ -197,7 +197,7 @@ def test_the_sdist_holds_what_a_distributor_needs(dist: Dist) -> None:
 
 @pytest.mark.parametrize(
     ("module", "package", "extra"),
-    [("sse_kit.testing", "hypothesis", "testing"), ("sse_kit.fastapi", "fastapi", "fastapi")],
+    [("sse_kit.demo.metrics", "psutil", "cli"), ("sse_kit.testing", "pytest", "testing")],
 )
 def test_a_missing_extra_is_named(module: str, package: str, extra: str, consumer: Path) -> None:
     """Promise 6: the error says what to install."""
@@ -212,3 +212,10 @@ def test_a_missing_extra_is_named(module: str, package: str, extra: str, consume
 def test_the_command_is_installed(option: str, said: str, consumer: Path) -> None:
     """``sse-kit`` answers without any extra."""
     assert said in succeed(consumer.parent / "sse-kit", option, cwd=consumer.parent)
+
+
+def test_the_demo_names_its_extra(consumer: Path) -> None:
+    """A command that cannot run says why in one line."""
+    done = run(consumer.parent / "sse-kit", "demo", cwd=consumer.parent)
+    assert done.returncode == 1
+    assert done.stderr == "sse-kit: 'psutil' is not installed: pip install 'sse-kit[cli]'\n"

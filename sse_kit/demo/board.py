@@ -99,11 +99,11 @@ class Board:
     async def _sample(self) -> None:
         meter = Meter()
         while True:
+            await anyio.sleep(INTERVAL)
             sample = meter.sample()
             self._samples.append(sample)
             await self._publish(Topic.METRICS, sample)
             self._note_change()
-            await anyio.sleep(INTERVAL)
 
     def _note_change(self, event: object = None) -> None:  # noqa: ARG002  what hooks are given
         self._changed.set()

@@ -85,9 +85,9 @@ def page(state: PageState, *, origin: str) -> tuple[FT, ...]:
         _header(),
         Main(
             Section(
-                _metric("cpu", "Processor", "Load of the processor over the last minute"),
-                _metric("memory", "Memory", "Memory in use over the last minute"),
-                _metric("network", "Network", "Traffic in and out over the last minute"),
+                _metric("cpu", "Processor", label="Load of the processor over the last minute"),
+                _metric("memory", "Memory", label="Memory in use over the last minute"),
+                _metric("network", "Network", label="Traffic over the last minute", key="in"),
                 cls="metrics",
                 aria_label="This machine",
             ),
@@ -102,7 +102,7 @@ def page(state: PageState, *, origin: str) -> tuple[FT, ...]:
 def _header() -> FT:
     return Header(
         Span(cls="mark", aria_hidden="true"),
-        Div(H1("sse_kit"), P("This machine, live, over one event stream"), cls="name"),
+        Div(H1("sse_kit"), P("This machine, live"), cls="name"),
         Div(
             Span(cls="lamp", aria_hidden="true"),
             Span("Connecting", id="light-text"),
@@ -113,12 +113,16 @@ def _header() -> FT:
     )
 
 
-def _metric(name: str, title: str, description: str) -> FT:
+def _metric(name: str, title: str, *, label: str, key: str | None = None) -> FT:
+    """Return a card with a figure and a chart; ``key`` names the first of two lines."""
+    detail = Span("\N{NO-BREAK SPACE}", data_part="detail", cls="key" if key else None)
     return Article(
-        H2(title),
-        P(Span("\N{EN DASH}", data_part="figure"), Span(data_part="unit"), cls="figure"),
-        P("\N{NO-BREAK SPACE}", data_part="detail"),
-        Div(cls="chart", role="img", aria_label=description),
+        Div(
+            H2(title),
+            P(Span("\N{EN DASH}", data_part="figure"), Span(data_part="unit"), cls="figure"),
+            P(Span(key, cls="key") if key else None, detail, cls="detail"),
+        ),
+        Div(cls="chart", role="img", aria_label=label),
         id=name,
         cls="card metric",
     )
@@ -133,7 +137,7 @@ def _messages(messages: tuple[Message, ...]) -> FT:
             Input(
                 id="text",
                 maxlength=MESSAGE_LENGTH,
-                placeholder="Say something to the other tabs",
+                placeholder="Say something",
                 autocomplete="off",
                 required=True,
             ),
@@ -151,7 +155,7 @@ def _messages(messages: tuple[Message, ...]) -> FT:
             " beside this one, and write.",
             cls="empty",
         ),
-        Template(Li(P(), _time()), id="message-item"),
+        Template(Li(P(data_part="text"), _time()), id="message-item"),
         Template(Li("Server restarted", _time(), cls="notice"), id="restart-item"),
         Template(Li("Some events were missed", _time(), cls="notice"), id="gap-item"),
         cls="card messages",
@@ -170,8 +174,14 @@ def _time(at: int = 0) -> FT:
 
 def _job() -> FT:
     return Section(
-        Div(H2("A job"), Button("Start", id="start", type="button"), cls="row"),
-        P("Counts the primes below 400 million, on the server. All tabs watch.", cls="hint"),
+        Div(
+            Div(
+                H2("A job"),
+                P("The server counts the primes up to 400 million.", cls="hint"),
+            ),
+            Button("Start", id="start", type="button"),
+            cls="row",
+        ),
         Progress(id="progress", value=0, max=1, aria_label="Progress of the job"),
         Div(Span(id="result"), Span(id="percent"), cls="row figures"),
         P(id="job-problem", cls="problem", role="alert"),

@@ -1,0 +1,50 @@
+"""The public test kit: needs ``pip install 'sse-kit[testing]'``.
+
+``TransportConformance`` proves a transport of yours, ``BROKEN`` proves that it does. ``ASGIProbe``
+reads endless streams of an app in process, and never hangs. ``strategies`` draws values for
+Hypothesis.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from sse_kit.errors import MissingExtra
+
+for _package in ("hypothesis", "pytest"):
+    try:
+        import_module(_package)
+    except ImportError as error:
+        raise MissingExtra(_package, "testing") from error
+
+import pytest  # noqa: E402  it is there
+
+_SUITES = ("suite", "suite_publish", "suite_tail", "suite_replay")
+pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in _SUITES))
+
+# ruff: isort: split
+from sse_kit.testing import strategies  # noqa: E402  and its asserts are told in full
+from sse_kit.testing.asgi import ASGIProbe, ProbeStream  # noqa: E402
+from sse_kit.testing.broken import BROKEN, BrokenTransport  # noqa: E402
+from sse_kit.testing.call import (  # noqa: E402
+    AppStillRunning,
+    NotStarted,
+    ProbeError,
+    Silence,
+    StreamEnded,
+)
+from sse_kit.testing.conformance import TransportConformance  # noqa: E402
+
+__all__ = (
+    "BROKEN",
+    "ASGIProbe",
+    "AppStillRunning",
+    "BrokenTransport",
+    "NotStarted",
+    "ProbeError",
+    "ProbeStream",
+    "Silence",
+    "StreamEnded",
+    "TransportConformance",
+    "strategies",
+)

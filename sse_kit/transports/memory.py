@@ -47,6 +47,7 @@ from sse_kit.transports.base import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from anyio.abc import TaskGroup
@@ -279,11 +280,16 @@ class MemoryTransport(Transport, SupportsReplay):
             await lowlevel.cancel_shielded_checkpoint()
         return published
 
-    @asynccontextmanager
-    async def tail(
+    def tail(
         self, after: Position | None = None, /
-    ) -> AsyncGenerator[MemoryObjectReceiveStream[Feed], None]:
+    ) -> AbstractAsyncContextManager[MemoryObjectReceiveStream[Feed]]:
         """Follow the log; see :meth:`Transport.tail`."""
+        return self._tail(after)
+
+    @asynccontextmanager
+    async def _tail(
+        self, after: Position | None
+    ) -> AsyncGenerator[MemoryObjectReceiveStream[Feed]]:
         if self._tasks is None:
             raise TransportNotRunning
         send, receive = anyio.create_memory_object_stream[Feed](TAIL_BUFFER)

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from fastcore.xml import FT
@@ -56,3 +57,6 @@ class FastHTML(Starlette):
         host: str | None = None,
         before: object = None,
     ) -> Callable[[_Handler], _Handler]: ...
+    def set_lifespan(
+        self, value: Callable[[Any], AbstractAsyncContextManager[object] | AsyncIterator[object]]
+    ) -> None: ...

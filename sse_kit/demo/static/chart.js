@@ -2,25 +2,34 @@
 /** A line over time that moves to the left as samples come in, drawn as SVG. */
 
 const HEIGHT = 100;
+const MARGIN = 3; // so that the line is whole at its lowest and highest
 const SVG = "http://www.w3.org/2000/svg";
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
- * A path through the points, level at each of them, so that it never shows a value outside.
+ * A smooth path through the points that never leaves the range of its two neighbours: the slope at
+ * a point is the mean of both sides, none at a peak, at most three times the flatter side
+ * (Fritsch and Carlson, 1980).
  *
- * @param {number[]} heights  from the oldest, each 0 to 1
- * @param {number} end        x of the newest
+ * @param {number[]} ys   from the oldest
+ * @param {number} start  x of the oldest; the others follow one by one
  */
-function line(heights, end) {
-  const start = end - heights.length + 1;
-  return heights
-    .map((height, index) => {
-      const x = start + index;
-      const y = HEIGHT * (1 - height);
-      const before = HEIGHT * (1 - heights[Math.max(index - 1, 0)]);
-      return index === 0 ? `M${x} ${y}` : `C${x - 0.5} ${before} ${x - 0.5} ${y} ${x} ${y}`;
-    })
-    .join("");
+function curve(ys, start) {
+  const rises = ys.slice(1).map((y, index) => y - ys[index]);
+  const slopes = ys.map((_, index) => {
+    const before = rises[index - 1] ?? 0;
+    const after = rises[index] ?? 0;
+    if (before * after <= 0) return 0;
+    const limit = 3 * Math.min(Math.abs(before), Math.abs(after));
+    return Math.sign(after) * Math.min(Math.abs(before + after) / 2, limit);
+  });
+  const pieces = ys.map((y, index) => {
+    if (index === 0) return `M${start} ${y}`;
+    const x = start + index;
+    const from = ys[index - 1] + slopes[index - 1] / 3;
+    return `C${x - 2 / 3} ${from} ${x - 1 / 3} ${y - slopes[index] / 3} ${x} ${y}`;
+  });
+  return pieces.join("");
 }
 
 export class Chart {
@@ -41,7 +50,7 @@ export class Chart {
     this.#span = samples - 1;
     this.#ceiling = ceiling;
     const svg = place.appendChild(document.createElementNS(SVG, "svg"));
-    svg.setAttribute("viewBox", `0 0 ${this.#span} ${HEIGHT}`);
+    svg.setAttribute("viewBox", `0 ${-MARGIN} ${this.#span} ${HEIGHT + 2 * MARGIN}`);
     svg.setAttribute("preserveAspectRatio", "none");
     this.#group = svg.appendChild(document.createElementNS(SVG, "g"));
     this.#series = Array.from({ length: series }, (_, index) => ({
@@ -69,11 +78,11 @@ export class Chart {
   #draw() {
     const shown = this.#series.flatMap((series) => series.values);
     const top = this.#ceiling ?? Math.max(...shown, 1) * 1.15;
-    const end = this.#span + 1;
-    for (const { values, line: stroke, area } of this.#series) {
-      const path = line(values.map((value) => Math.min(value / top, 1)), end);
-      stroke.setAttribute("d", path);
-      area.setAttribute("d", `${path}V${HEIGHT}H${end - values.length + 1}Z`);
+    for (const { values, line, area } of this.#series) {
+      const start = this.#span + 2 - values.length;
+      const path = curve(values.map((value) => HEIGHT * (1 - Math.min(value / top, 1))), start);
+      line.setAttribute("d", path);
+      area.setAttribute("d", `${path}V${HEIGHT + MARGIN}H${start}Z`);
     }
   }
 

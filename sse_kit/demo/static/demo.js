@@ -1,15 +1,57 @@
 // @ts-check
-/** The page: what each event of the stream does to it. All text goes in as text, never as HTML. */
+/**
+ * The page: what each event of the stream does to it. What people wrote goes in as text, never as
+ * HTML. The shapes are those of `sse_kit/demo/models.py`; times are milliseconds since 1970.
+ *
+ * @typedef {{ at: number, cpu: number, cores: number, memory: number, used: number,
+ *   total: number, received: number, sent: number }} Sample
+ * @typedef {{ id: string, at: number, text: string }} Message
+ * @typedef {{ state: "idle" | "running" | "finished" | "interrupted", done: number,
+ *   steps: number, found: number, seconds: number }} Job
+ * @typedef {{ id: string, tab: string, client: string, since: number, events: number }} Connection
+ * @typedef {{ total: number, shown: Connection[] }} Roster
+ * @typedef {{ cursor: string, tab: string, samples: Sample[], job: Job,
+ *   connections: Roster }} Page
+ */
 
 import { Chart } from "./chart.js";
 import { Stream } from "./stream.js";
 
 const config = SSE_KIT_CONFIG;
 
-/** @param {string} id */
-const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+/** @type {Page} */
+const page = JSON.parse(element("state").textContent);
 
-const page = JSON.parse(element("state").textContent ?? "");
+/**
+ * @param {string} id
+ * @returns {any}
+ */
+function element(id) {
+  return document.getElementById(id);
+}
+
+/**
+ * Return a copy of what is in a template.
+ *
+ * @param {string} id
+ * @returns {HTMLElement}
+ */
+function copy(id) {
+  return element(id).content.firstElementChild.cloneNode(true);
+}
+
+/**
+ * Put texts into the parts of an element.
+ *
+ * @param {ParentNode} root
+ * @param {Record<string, string>} texts
+ */
+function fill(root, texts) {
+  for (const [part, text] of Object.entries(texts)) {
+    const place = root.querySelector(`[data-part=${part}]`);
+    if (place) place.textContent = text;
+  }
+}
 
 // Numbers and times --------------------------------------------------------------------------
 
@@ -19,32 +61,40 @@ const page = JSON.parse(element("state").textContent ?? "");
  * @param {string[]} units
  */
 function scaled(value, base, units) {
-  const step = Math.min(
-    Math.floor(Math.log(Math.max(value, 1)) / Math.log(base)),
-    units.length - 1,
-  );
+  const steps = Math.floor(Math.log(Math.max(value, 1)) / Math.log(base));
+  const step = Math.min(steps, units.length - 1);
   const figure = value / base ** step;
-  return { figure: figure.toFixed(figure < 100 && step > 0 ? 1 : 0), unit: units[step] };
+  return { figure: figure.toFixed(step > 0 && figure < 100 ? 1 : 0), unit: units[step] };
 }
 
 /** @param {number} bytes */
-const size = (bytes) => {
+function size(bytes) {
   const { figure, unit } = scaled(bytes, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]);
   return `${figure} ${unit}`;
-};
+}
 
-/** @param {number} bytes */
-const rate = (bytes) => scaled(bytes, 1000, ["B/s", "kB/s", "MB/s", "GB/s"]);
+/** @param {number} bytes  in a second */
+function rate(bytes) {
+  return scaled(bytes, 1000, ["B/s", "kB/s", "MB/s", "GB/s"]);
+}
 
-/** @param {number} at  milliseconds since 1970 */
-const clock = (at) =>
-  new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-
-/** @param {number} since  milliseconds since 1970 */
+/** @param {number} since */
 function age(since) {
   const seconds = Math.max(0, Math.round((Date.now() - since) / 1000));
   if (seconds < 60) return `${seconds} s`;
   return seconds < 3600 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
+}
+
+/**
+ * Show a time as the reader's own.
+ *
+ * @param {HTMLTimeElement} place
+ * @param {number} at
+ */
+function showTime(place, at) {
+  const time = new Date(at);
+  place.dateTime = time.toISOString();
+  place.textContent = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
 // The status light ---------------------------------------------------------------------------
@@ -57,10 +107,9 @@ const STATES = {
 
 /** @param {import("./stream.js").State} state */
 function showState(state) {
-  const light = element("light");
-  if (light.dataset.state === state) return;
-  light.dataset.state = state;
-  element("light-text").textContent = STATES[state];
+  element("light").dataset.state = state;
+  const text = element("light-text");
+  if (text.textContent !== STATES[state]) text.textContent = STATES[state];
 }
 
 // The machine --------------------------------------------------------------------------------
@@ -70,8 +119,7 @@ function showState(state) {
  * @param {{ series: number, ceiling?: number }} options
  */
 function chart(id, options) {
-  const place = /** @type {Element} */ (element(id).querySelector(".chart"));
-  return new Chart(place, { samples: config.samples, ...options });
+  return new Chart(element(id).querySelector(".chart"), { samples: config.samples, ...options });
 }
 
 const charts = {
@@ -79,35 +127,30 @@ const charts = {
   memory: chart("memory", { series: 1, ceiling: 100 }),
   network: chart("network", { series: 2 }),
 };
-let sampledAt = 0;
+const rendered = new Set(page.samples.map(({ at }) => at));
 
-/**
- * @param {string} id
- * @param {{ figure: string, unit: string }} main
- * @param {string} detail
- */
-function showFigure(id, { figure, unit }, detail) {
-  const card = element(id);
-  for (const [part, text] of Object.entries({ figure, unit, detail })) {
-    /** @type {HTMLElement} */ (card.querySelector(`[data-part=${part}]`)).textContent = text;
-  }
+/** @param {Sample} sample */
+function drawSample({ cpu, cores, memory, used, total, received, sent }) {
+  charts.cpu.push([cpu]);
+  charts.memory.push([memory]);
+  charts.network.push([received, sent]);
+  const out = rate(sent);
+  fill(element("cpu"), { figure: cpu.toFixed(0), unit: "%", detail: `of ${cores} cores` });
+  fill(element("memory"), {
+    figure: memory.toFixed(0),
+    unit: "%",
+    detail: `${size(used)} of ${size(total)}`,
+  });
+  fill(element("network"), { ...rate(received), detail: `${out.figure} ${out.unit} out` });
 }
 
-/** The page's first samples come with it; one of them may come again on the stream. */
-function showMetrics(sample) {
-  if (sample.at <= sampledAt) return;
-  sampledAt = sample.at;
-  charts.cpu.push([sample.cpu]);
-  charts.memory.push([sample.memory]);
-  charts.network.push([sample.received, sample.sent]);
-  const sent = rate(sample.sent);
-  showFigure("cpu", { figure: sample.cpu.toFixed(0), unit: "%" }, `of ${sample.cores} cores`);
-  showFigure(
-    "memory",
-    { figure: sample.memory.toFixed(0), unit: "%" },
-    `${size(sample.used)} of ${size(sample.total)}`,
-  );
-  showFigure("network", rate(sample.received), `in, and ${sent.figure} ${sent.unit} out`);
+/**
+ * A sample that the page was rendered with may come again on the stream.
+ *
+ * @param {Sample} sample
+ */
+function showSample(sample) {
+  if (!rendered.has(sample.at)) drawSample(sample);
 }
 
 // Messages -----------------------------------------------------------------------------------
@@ -116,127 +159,115 @@ const messages = element("messages");
 const shown = new Set();
 
 /**
- * @param {string} template
+ * @param {HTMLElement} item
  * @param {number} at
- * @param {string} [text]
  */
-function insert(template, at, text) {
-  const source = /** @type {HTMLTemplateElement} */ (element(template));
-  const item = /** @type {HTMLElement} */ (source.content.cloneNode(true)).children[0];
-  if (text !== undefined) /** @type {Element} */ (item.querySelector("p")).textContent = text;
-  localise(/** @type {HTMLTimeElement} */ (item.querySelector("time")), at);
+function insert(item, at) {
+  showTime(/** @type {HTMLTimeElement} */ (item.querySelector("time")), at);
   item.dataset.new = "";
   messages.prepend(item);
-  while (messages.children.length > config.messages) messages.lastElementChild?.remove();
-  return item;
+  while (messages.children.length > config.messages) messages.lastElementChild.remove();
 }
 
 /**
- * @param {HTMLTimeElement} time
- * @param {number} at
+ * A message that the page was rendered with may come again on the stream.
+ *
+ * @param {Message} message
  */
-function localise(time, at) {
-  time.dateTime = new Date(at).toISOString();
-  time.textContent = clock(at);
-}
-
-/** A message that the page was rendered with may come again on the stream. */
 function showMessage({ id, at, text }) {
   if (shown.has(id)) return;
   shown.add(id);
-  insert("message-item", at, text);
+  const item = copy("message-item");
+  fill(item, { text });
+  insert(item, at);
 }
 
 for (const item of messages.children) {
-  shown.add(/** @type {HTMLElement} */ (item).dataset.id);
-  const time = /** @type {HTMLTimeElement} */ (item.querySelector("time"));
-  localise(time, Date.parse(time.dateTime));
+  const time = item.querySelector("time");
+  shown.add(item.dataset.id);
+  showTime(time, Date.parse(time.dateTime));
 }
 
 /**
- * Post to the server; returns what went wrong, as a sentence for people, or nothing.
+ * Post to the server; returns what went wrong, as a sentence for people, or "".
  *
  * @param {string} url
- * @param {URLSearchParams} [body]
+ * @param {Record<string, string>} [fields]
  */
-async function post(url, body) {
+async function post(url, fields) {
   try {
-    const answer = await fetch(url, { method: "POST", body: body ?? new URLSearchParams() });
+    const answer = await fetch(url, { method: "POST", body: new URLSearchParams(fields) });
     return answer.ok ? "" : await answer.text();
   } catch {
     return "The server does not answer. Try again when the light is back.";
   }
 }
 
-const form = /** @type {HTMLFormElement} */ (element("write"));
-form.addEventListener("submit", async (event) => {
+element("write").addEventListener("submit", async (/** @type {SubmitEvent} */ event) => {
   event.preventDefault();
-  const field = /** @type {HTMLInputElement} */ (element("text"));
-  const text = field.value.trim();
-  if (!text) return;
-  const problem = await post(config.messagesUrl, new URLSearchParams({ text }));
+  const field = element("text");
+  const text = field.value;
+  const problem = await post(config.messagesUrl, { text });
   element("write-problem").textContent = problem;
-  if (!problem && field.value.trim() === text) field.value = "";
+  if (!problem && field.value === text) field.value = "";
 });
 
 // The job ------------------------------------------------------------------------------------
 
-const start = /** @type {HTMLButtonElement} */ (element("start"));
-
-/** @param {{ state: string, done: number, steps: number, found: number, seconds: number }} job */
+/** @param {Job} job */
 function showJob({ state, done, steps, found, seconds }) {
-  const bar = /** @type {HTMLProgressElement} */ (element("progress"));
-  bar.max = steps;
-  bar.value = done;
-  start.disabled = state === "running";
-  element("job").dataset.state = state;
-  element("percent").textContent = `${Math.floor((100 * done) / steps)} %`;
-  const primes = found.toLocaleString();
-  element("result").textContent = {
+  const results = {
     idle: "Not started",
-    running: `${primes} found so far`,
-    finished: `${primes} primes, in ${seconds.toFixed(1)} s`,
-    interrupted: "The server restarted in the middle of it",
-  }[state] ?? "";
+    running: `${found.toLocaleString()} found so far`,
+    finished: `${found.toLocaleString()} primes, in ${seconds.toFixed(1)} s`,
+    interrupted: "Interrupted by the restart",
+  };
+  element("job").dataset.state = state;
+  element("start").disabled = state === "running";
+  element("progress").max = steps;
+  element("progress").value = done;
+  element("percent").textContent = `${Math.floor((100 * done) / steps)} %`;
+  element("result").textContent = results[state];
 }
 
-start.addEventListener("click", async () => {
+element("start").addEventListener("click", async () => {
   element("job-problem").textContent = await post(config.jobsUrl);
 });
 
 // Connections --------------------------------------------------------------------------------
 
-const table = /** @type {HTMLTableElement} */ (element("connections"));
+/** @param {Connection} connection */
+function row({ id, tab, client, since, events }) {
+  const cells = copy("connection-row");
+  cells.dataset.here = String(tab === page.tab);
+  fill(cells, { id, client, age: age(since), events: events.toLocaleString() });
+  return cells;
+}
 
-/** @param {{ total: number, shown: { id: string, tab: string, client: string, since: number, events: number }[] }} roster */
-function showConnections(roster) {
-  const source = /** @type {HTMLTemplateElement} */ (element("connection-row"));
-  const rows = roster.shown.map(({ id, tab, client, since, events }) => {
-    const copy = /** @type {DocumentFragment} */ (source.content.cloneNode(true));
-    const row = /** @type {HTMLTableRowElement} */ (copy.firstElementChild);
-    row.dataset.here = String(tab === page.tab);
-    const texts = { id, client, age: age(since), events: events.toLocaleString() };
-    for (const [part, text] of Object.entries(texts)) {
-      /** @type {HTMLElement} */ (row.querySelector(`[data-part=${part}]`)).textContent = text;
-    }
-    return row;
-  });
-  table.tBodies[0].replaceChildren(...rows);
-  element("connection-count").textContent = String(roster.total);
+/** @param {Roster} roster */
+function showConnections({ total, shown: connections }) {
+  element("connections").tBodies[0].replaceChildren(...connections.map(row));
+  element("connection-count").textContent = String(total);
 }
 
 // The stream ---------------------------------------------------------------------------------
 
-/** What was on screen stays; what came after the restart follows by itself, from its beginning. */
+/**
+ * Something was missed. After a restart the new log follows from its beginning; what was on screen
+ * stays, but a job that ran on the old server has nobody to finish it.
+ *
+ * @param {{ reason: string }} gap
+ */
 function showGap({ reason }) {
-  insert(reason === "epoch" ? "restart-item" : "gap-item", Date.now());
-  if (reason === "epoch" && start.disabled) {
-    const bar = /** @type {HTMLProgressElement} */ (element("progress"));
-    showJob({ state: "interrupted", done: bar.value, steps: bar.max, found: 0, seconds: 0 });
+  const restarted = reason === "epoch";
+  insert(copy(restarted ? "restart-item" : "gap-item"), Date.now());
+  if (restarted && element("job").dataset.state === "running") {
+    const { value, max } = element("progress");
+    showJob({ state: "interrupted", done: value, steps: max, found: 0, seconds: 0 });
   }
 }
 
-page.samples.forEach(showMetrics);
+page.samples.forEach(drawSample);
 showJob(page.job);
 showConnections(page.connections);
 
@@ -247,7 +278,7 @@ const stream = new Stream(`${config.streamUrl}?tab=${page.tab}`, {
   silence: config.silence,
   onState: showState,
 });
-stream.on("metrics", showMetrics);
+stream.on("metrics", showSample);
 stream.on("messages", showMessage);
 stream.on("job", showJob);
 stream.on("connections", showConnections);
