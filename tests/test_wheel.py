@@ -71,7 +71,8 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def succeed(*command: str | Path, cwd: Path) -> str:
     done = run(*command, cwd=cwd)
-    assert done.returncode == 0, done.stdout + done.stderr
+    if done.returncode:
+        pytest.fail(done.stdout + done.stderr)
     return done.stdout
 
 

@@ -25,13 +25,15 @@ pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in _SUITES))
 # ruff: isort: split
 from sse_kit.testing import strategies  # noqa: E402  and its asserts are told in full
 from sse_kit.testing.asgi import ASGIProbe, ProbeStream  # noqa: E402
-from sse_kit.testing.broken import BROKEN, BrokenTransport  # noqa: E402
+from sse_kit.testing.broken import BROKEN  # noqa: E402
+from sse_kit.testing.broken_base import BrokenTransport  # noqa: E402
 from sse_kit.testing.call import (  # noqa: E402
     AppStillRunning,
     NotStarted,
     ProbeError,
     Silence,
     StreamEnded,
+    WrongMessage,
 )
 from sse_kit.testing.conformance import TransportConformance  # noqa: E402
 
@@ -46,5 +48,6 @@ __all__ = (
     "Silence",
     "StreamEnded",
     "TransportConformance",
+    "WrongMessage",
     "strategies",
 )

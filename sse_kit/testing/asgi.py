@@ -13,13 +13,14 @@ leaving the block is what a browser's closed tab is. It runs on asyncio and trio
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 from urllib.parse import quote, urlencode
 
 from sse_kit.codec import StreamDecoder
-from sse_kit.testing.call import Call, NotStarted, ProbeError, StreamEnded, running
+from sse_kit.testing.call import Call, Lifespan, NotStarted, StreamEnded, WrongMessage, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping
@@ -47,8 +48,8 @@ class RequestOptions(TypedDict, total=False):
 class ProbeStream(Call):
     """One request and its response, as a client sees them.
 
-    ``raw`` is all that has arrived, ``last_event_id`` what a reconnect sends: the id as of the last
-    block that was handed out, so that what was not read is not skipped.
+    ``last_event_id`` is what a reconnect sends: the id as of the last block that was handed out, so
+    that what was not read is not skipped.
     """
 
     def __init__(
@@ -66,7 +67,8 @@ class ProbeStream(Call):
         self._chunks: deque[bytes] = deque()
         self._blocks: deque[ReceivedMessage] = deque()
         self._decoder = StreamDecoder()
-        self.raw = b""
+        self._raw = bytearray()
+        self._unread = 0
         self.last_event_id = ""
 
     @property
@@ -93,6 +95,11 @@ class ProbeStream(Call):
             name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return headers
+
+    @property
+    def raw(self) -> bytes:
+        """All that has arrived of the body."""
+        return bytes(self._raw)
 
     def _started(self) -> Message:
         if self._start is None:
@@ -122,11 +129,15 @@ class ProbeStream(Call):
             await self.until(lambda: bool(self._chunks) or self._ended, "block")
             if not self._chunks:
                 raise StreamEnded(self.name, f"the stream ended after {self.raw[-200:]!r}")
-            self._blocks.extend(self._decoder.feed(self._chunks.popleft()))
-            self._notify()
+            self._take_chunk(self._chunks.popleft())
         block = self._blocks.popleft()
         self.last_event_id = block.last_event_id
         return block
+
+    def _take_chunk(self, chunk: bytes) -> None:
+        self._blocks.extend(self._decoder.feed(chunk))
+        self._unread -= len(chunk)
+        self._notify()
 
     async def next_event(self) -> ReceivedMessage:
         """Return the next block that a browser would dispatch; raises as ``next_block``."""
@@ -184,64 +195,29 @@ class ProbeStream(Call):
         """Take a part of the response, or hold it back; drop it if the client left."""
         await self._pass(self._may_send)
         if self._reset or (self._gone and self._raises):
-            raise ConnectionResetError(f"{self.name}: the client is gone")
+            raise ConnectionResetError(errno.ECONNRESET, "the client is gone")
         if not self._gone:
             self._take(message)
             self._notify()
 
     def _may_send(self) -> bool:
-        full = self._stalled or sum(map(len, self._chunks)) > WINDOW
-        return self._gone or not full
+        return self._gone or not (self._stalled or self._unread > WINDOW)
 
     def _take(self, message: Message) -> None:
-        match message["type"], self._start, self._ended:
-            case "http.response.start", None, _:
-                self._start = message
-            case "http.response.body", dict(), False:
-                self._take_body(message)
-            case kind, _, _:
-                raise RuntimeError(f"{self.name}: {kind!r} cannot be sent now")
+        kind: str = message["type"]
+        if kind == "http.response.start" and self._start is None:
+            self._start = message
+        elif kind == "http.response.body" and self._start is not None and not self._ended:
+            self._take_body(message.get("body", b""))
+            self._ended = not message.get("more_body", False)
+        else:
+            raise WrongMessage(self.name, f"{kind!r} cannot be sent now")
 
-    def _take_body(self, message: Message) -> None:
-        body: bytes = message.get("body", b"")
-        self.raw += body
+    def _take_body(self, body: bytes) -> None:
+        self._raw += body
+        self._unread += len(body)
         if body:
             self._chunks.append(body)
-        self._ended = not message.get("more_body", False)
-
-
-class Lifespan(Call):
-    """The app's lifespan, entered and left like a server does."""
-
-    def __init__(self, timeout: float) -> None:
-        super().__init__("lifespan", timeout)
-        self._asked = self._leaving = False
-        self._said: list[str] = []
-
-    async def started(self) -> None:
-        """Wait until the app has started."""
-        await self.until(lambda: "lifespan.startup.complete" in self._said, "startup.complete")
-
-    def leave(self) -> None:
-        """Tell the app to shut down."""
-        self._leaving = True
-        self._notify()
-
-    async def receive(self) -> Message:
-        """Give the startup, and the shutdown when it is time."""
-        if not self._asked:
-            self._asked = True
-            return {"type": "lifespan.startup"}
-        await self._pass(lambda: self._leaving)
-        return {"type": "lifespan.shutdown"}
-
-    async def send(self, message: Message) -> None:
-        """Take what the app says of itself."""
-        kind: str = message["type"]
-        if kind.endswith(".failed"):
-            raise ProbeError(self.name, f"{kind}: {message.get('message', '')}")
-        self._said.append(kind)
-        self._notify()
 
 
 class ASGIProbe:

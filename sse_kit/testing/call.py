@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import anyio
 from anyio import lowlevel
@@ -41,15 +41,20 @@ class NotStarted(ProbeError):
     """The response has no status and no headers yet."""
 
 
+class WrongMessage(ProbeError):
+    """The app sent what it may not send now: ASGI servers raise for it too."""
+
+
 class AppStillRunning(ProbeError):
-    """The app did not return within the timeout after the client had left; it was cancelled."""
+    """The app did not return within the timeout after it was told to; it was cancelled."""
 
 
 def unwrapped(error: Exception) -> Exception:
     """Return the one error inside groups of one, else ``error``."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    if not isinstance(error, ExceptionGroup):
+        return error
+    errors = cast("ExceptionGroup[Exception]", error).exceptions
+    return unwrapped(errors[0]) if len(errors) == 1 else error
 
 
 class Call:
@@ -106,7 +111,7 @@ class Call:
             while not self.returned:
                 await self._change()
             return
-        problem = f"the app's task was still running {self._timeout} s after the client had left"
+        problem = f"the app's task was still running {self._timeout} s after it was told to end"
         raise AppStillRunning(self.name, problem)
 
     def raise_failure(self) -> None:
@@ -137,6 +142,41 @@ class Call:
         await lowlevel.checkpoint()
         while not may():
             await self._change()
+
+
+class Lifespan(Call):
+    """The app's lifespan, entered and left like a server does."""
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__("lifespan", timeout)
+        self._asked = self._started = self._leaving = False
+
+    async def started(self) -> None:
+        """Wait until the app has started; raises as ``until``."""
+        await self.until(lambda: self._started, "lifespan.startup.complete")
+
+    def leave(self) -> None:
+        """Tell the app to shut down."""
+        self._leaving = True
+        self._notify()
+
+    async def receive(self) -> Message:
+        """Give the startup, and the shutdown when it is time."""
+        if not self._asked:
+            self._asked = True
+            return {"type": "lifespan.startup"}
+        await self._pass(lambda: self._leaving)
+        return {"type": "lifespan.shutdown"}
+
+    async def send(self, message: Message) -> None:
+        """Take what the app says of itself."""
+        kind: str = message["type"]
+        if kind == "lifespan.startup.complete":
+            self._started = True
+            self._notify()
+        elif kind.endswith(".failed"):
+            # Most apps raise the cause next: then that is what the test sees.
+            self._failure = ProbeError(self.name, f"{kind}: {message.get('message', '')}")
 
 
 @asynccontextmanager

@@ -1,0 +1,105 @@
+"""The demo as what it is for people: a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "sse_kit.cli")
+PATIENCE = 20.0
+"""Seconds for a process that must end by itself, on a busy machine."""
+
+
+class DemoProcess:
+    """``sse-kit demo`` on a free port, in a folder of its own; killed when it is left.
+
+    ``port`` is 0 for a free one. What it says to ``stderr`` is in ``errors()``.
+    """
+
+    def __init__(self, folder: Path, *, port: int = 0, options: tuple[str, ...] = ()) -> None:
+        self._stderr = folder / "stderr.txt"
+        with self._stderr.open("a") as stderr:
+            self.process = subprocess.Popen(
+                [*COMMAND, "demo", "--port", str(port), *options],
+                cwd=folder,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+        assert self.process.stdout
+        self.announcement = self.process.stdout.readline()
+        found = re.search(r"http://\S+:(\d+)", self.announcement)
+        assert found, self.errors()
+        self.url = found[0]
+        self.port = int(found[1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    def errors(self) -> str:
+        """Return what was written to stderr."""
+        return self._stderr.read_text()
+
+    def kill(self) -> None:
+        """Kill -9; what it was doing is cut off."""
+        self.process.kill()
+        self.process.communicate()
+
+    def interrupt(self, timeout: float = PATIENCE) -> int:
+        """Press Ctrl-C; returns the exit code, which must be there in ``timeout`` seconds."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout)
+
+    def wait_for(self, path: Path) -> None:
+        """Wait until another process has made a file."""
+        deadline = time.monotonic() + PATIENCE
+        while not path.exists():
+            assert time.monotonic() < deadline, f"{path.name} did not appear: {self.errors()}"
+            time.sleep(0.02)
+
+    def post(self, text: str) -> int:
+        """Write a message from outside the browser; returns the HTTP status."""
+        form = urllib.parse.urlencode({"text": text}).encode()
+        with urllib.request.urlopen(f"{self.url}/messages", form, timeout=PATIENCE) as answer:
+            status: int = answer.status
+            return status
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return this environment, with the package importable from anywhere, and warnings as errors."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **changes}
+
+
+def run(*arguments: str, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run ``sse-kit`` to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        check=False,
+        capture_output=True,
+        cwd=cwd,
+        env=environment(**changes),
+        text=True,
+        timeout=60,
+    )
