@@ -4,48 +4,75 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import anyio
 
+from sse_kit import frames
 from sse_kit.connection import SSEConnection
-from sse_kit.leases import Authorise, Leases, is_allowed
+from sse_kit.leases import Authorise, Leases, ask
 from sse_kit.session import ConnectionSession
 from sse_kit.states import CloseReason
+from sse_kit.wakeup import Wakeup
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping
 
     from sse_kit.config import RegistrySettings
     from sse_kit.table import ConnectionTable
 
+STOP_PATIENCE = 2.0
+"""Seconds that streams get to end when the registry is left."""
 
-@dataclass(frozen=True, slots=True)
+FIRST_ANSWER = 5.0
+"""Seconds an authoriser may take before the stream starts: a server that stops waits for it."""
+
+
+class HasScope(Protocol):
+    """A request: Starlette's, FastAPI's, FastHTML's, or whatever carries an ASGI scope."""
+
+    @property
+    def scope(self) -> MutableMapping[str, Any]:
+        """The ASGI scope."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a route asked for: checked in the route, made into a connection when it is run."""
+    """What a route asked for: checked in the route, made into a connection when it is run.
+
+    Raises:
+        InvalidInput: an id or a type that is not one line of text.
+
+    """
 
     connection_id: str | None
     connection_type: str
     topics: tuple[str, ...]
     metadata: Mapping[str, Any] | None
-    queue_size: int
+    last_event_id: str | None
+    settings: RegistrySettings
     authorise: Authorise | None
 
-    def make(self, connection_id: str, last_event_id: str | None = None) -> SSEConnection:
-        """Make the connection.
+    def __post_init__(self) -> None:
+        self.make("checked" if self.connection_id is None else self.connection_id)
 
-        Raises:
-            InvalidInput: an id or a type that is not a line of text.
-
-        """
+    def make(self, connection_id: str) -> SSEConnection:
+        """Make the connection."""
         return SSEConnection(
             connection_id,
             connection_type=self.connection_type,
             topics=self.topics,
             metadata=self.metadata,
-            queue_size=self.queue_size,
-            last_event_id=last_event_id,
+            queue_size=self.settings.queue_size,
+            queue_bytes=self.settings.queue_bytes,
+            last_event_id=self.last_event_id,
         )
+
+
+class _Closing(NamedTuple):
+    reason: CloseReason
+    spread: int | None
 
 
 class Admission:
@@ -58,12 +85,34 @@ class Admission:
         *,
         follow: Callable[[SSEConnection], None],
     ) -> None:
-        self.closing: CloseReason | None = CloseReason.SERVER_STOP
         self.leases = Leases(recheck=settings.heartbeat, max_lifetime=settings.max_lifetime)
         self._settings = settings
         self._table = table
         self._follow = follow
-        self._gone = anyio.Event()
+        self._closing: _Closing | None = _Closing(CloseReason.SERVER_STOP, None)
+        self._dropped = Wakeup()
+
+    def open(self) -> None:
+        """Let streams in."""
+        self._closing = None
+
+    def close(self, reason: CloseReason, *, spread: int | None = None) -> None:
+        """End every stream and send new ones away; ``spread`` as in :meth:`Leases.end_all`."""
+        self._closing = _Closing(reason, spread)
+        self.leases.end_all(reason, spread=spread)
+
+    async def wait_until_gone(self) -> None:
+        """Wait until no stream is left."""
+        while self.leases:
+            await self._dropped.wait()
+
+    async def end(self) -> None:
+        """End every stream, wait for them a while, also when cancelled, and forget everyone."""
+        self.close(CloseReason.SERVER_STOP)
+        with anyio.move_on_after(STOP_PATIENCE, shield=True):
+            await self.wait_until_gone()
+        for connection in self._table.all():
+            self.drop(connection, CloseReason.SERVER_STOP)
 
     def add(self, connection: SSEConnection) -> None:
         """Enter a connection, and let it follow its topics."""
@@ -75,34 +124,15 @@ class Admission:
         """End a connection and forget it; twice is harmless."""
         self.leases.discard(connection)
         self._table.drop(connection, reason)
-        if not self.leases:
-            self._gone.set()
-
-    def close(self, reason: CloseReason, *, spread: int | None = None) -> None:
-        """End every stream and send new ones away; ``spread`` as in :meth:`Leases.end_all`."""
-        self.closing = reason
-        self.leases.end_all(reason, spread=spread)
-
-    async def wait_until_gone(self) -> None:
-        """Wait until no stream is left."""
-        while self.leases:
-            self._gone = anyio.Event()
-            await self._gone.wait()
+        self._dropped.wake()
 
     @asynccontextmanager
-    async def streaming(
-        self, wanted: Wanted, last_event_id: str | None
-    ) -> AsyncGenerator[ConnectionSession | None, None]:
+    async def streaming(self, wanted: Wanted) -> AsyncGenerator[ConnectionSession | None, None]:
         """Keep an entry for the time of one response; None: not authorised."""
         connection_id = wanted.connection_id or self._table.next_id(wanted.connection_type)
-        connection = wanted.make(connection_id, last_event_id)
-        if not await is_allowed(connection, wanted.authorise):
-            yield None
-            return
-        session = ConnectionSession(connection, retry=self._settings.retry)
-        refusal = self._refusal(connection_id)
-        if refusal is not None:
-            session.end(refusal)
+        connection = wanted.make(connection_id)
+        session = await self._receive(connection, wanted.authorise)
+        if session is None or session.is_over():
             yield session
             return
         predecessor = self._table.find(connection_id)
@@ -115,11 +145,26 @@ class Admission:
         finally:
             self.drop(connection, CloseReason.SERVER_STOP)
 
-    def _refusal(self, connection_id: str) -> CloseReason | None:
-        if self.closing is not None:
-            return self.closing
+    async def _receive(
+        self, connection: SSEConnection, authorise: Authorise | None
+    ) -> ConnectionSession | None:
+        """Return its session, over already if the client shall come back later."""
+        session = ConnectionSession(connection, retry=self._settings.retry)
+        if authorise is not None:
+            allowed = await ask(connection, authorise, timeout=FIRST_ANSWER)
+            if allowed is False:
+                return None
+            if allowed is None:
+                # Any status but 200 would end an EventSource for good: it shall ask again.
+                goodbye = frames.jittered(self._settings.retry)
+                connection.end(CloseReason.ERROR, error="the authoriser failed", goodbye=goodbye)
+        if self._closing is not None:
+            session.end(self._closing.reason, spread=self._closing.spread)
+        elif self._is_full(connection.connection_id):
+            session.end(CloseReason.LIMIT)
+        return session
+
+    def _is_full(self, connection_id: str) -> bool:
         limit = self._settings.max_connections
         replaces = self._table.find(connection_id) is not None
-        if limit is not None and len(self._table) >= limit and not replaces:
-            return CloseReason.LIMIT
-        return None
+        return limit is not None and len(self.leases) >= limit and not replaces

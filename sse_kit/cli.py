@@ -99,8 +99,8 @@ def _demo(host: str, port: int, *, browser: bool) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     """Listen before the server runs: its own failure would be a traceback in a log."""
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        family, *_, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
+        return socket.create_server((address[0], port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         raise _CannotListen(host, port, error) from error
 

@@ -14,7 +14,7 @@ from sse_kit.messages import MAX_RETRY
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-Milliseconds = Annotated[int, Field(ge=0, le=MAX_RETRY)]
+Milliseconds = Annotated[int, Field(ge=0, le=MAX_RETRY // 2)]  # half: clients are told up to 1.5
 
 
 class Settings(BaseModel):
@@ -71,6 +71,13 @@ class RegistrySettings(StreamSettings):
     ring_bytes: Count = 16 * 1024 * 1024
     max_connections: Count | None = None
     max_lifetime: Seconds | None = None
+
+
+class DrainSettings(Settings):
+    """How a registry sends its clients away: ``spread`` is over how long they come back."""
+
+    spread: Annotated[float, Field(ge=0, le=24 * 60 * 60)] = 5.0
+    timeout: Annotated[float, Field(ge=0)] = 10.0
 
 
 class Options(TypedDict, total=False):

@@ -9,17 +9,18 @@ the stream waits with :meth:`SSEConnection.wait` and then takes all there is wit
 from __future__ import annotations
 
 import time
-from collections import deque
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from sse_kit.codec import encode
 from sse_kit.config import RegistrySettings
 from sse_kit.errors import InvalidInput
-from sse_kit.messages import SSEMessage, breaks_line
-from sse_kit.outgoing import Outgoing, as_message, refuse_control
+from sse_kit.messages import SSEMessage, breaks_line, has_lone_surrogate
+from sse_kit.outgoing import Outbox, Outgoing, Sent, as_message, sendable
 from sse_kit.replay import Follower
 from sse_kit.states import (
     ACTIVE,
@@ -34,6 +35,7 @@ from sse_kit.states import (
     Status,
     move,
 )
+from sse_kit.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -65,11 +67,12 @@ class SSEConnection:
     """One client's stream: made by a registry, or by ``registry.add_connection`` without HTTP.
 
     ``connection_id`` and ``connection_type`` are lines of text, ``topics`` what it follows,
-    ``metadata`` yours; ``created_at`` and ``last_activity`` are aware UTC times; ``message_count``
-    counts data messages accepted for it (topics and ``send``).
+    ``metadata`` yours, read-only; ``queue_size`` messages and ``queue_bytes`` bound what ``send``
+    may leave waiting.
 
     Raises:
-        InvalidInput: an id or a type that is empty or not one line.
+        InvalidInput: an id or a type that is not one line of text.
+        InvalidSetting: a size below 1.
 
     """
 
@@ -81,7 +84,6 @@ class SSEConnection:
         "_last_activity",
         "_on_end",
         "_outbox",
-        "_room",
         "_sent",
         "_status",
         "_unread",
@@ -104,19 +106,14 @@ class SSEConnection:
         topics: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None,
         queue_size: int = 100,
+        queue_bytes: int = 1024 * 1024,
         last_event_id: str | None = None,
     ) -> None:
-        for field, value in (
-            ("connection_id", connection_id),
-            ("connection_type", connection_type),
-        ):
-            if not value or breaks_line(value):
-                raise InvalidInput(field, value, "is not a line of text", "leave out CR, LF, NUL")
-        RegistrySettings(queue_size=queue_size)
-        self.connection_id = connection_id
-        self.connection_type = connection_type
+        RegistrySettings(queue_size=queue_size, queue_bytes=queue_bytes)
+        self.connection_id = _line("connection_id", connection_id)
+        self.connection_type = _line("connection_type", connection_type)
         self.topics = frozenset(topics)
-        self.metadata: Mapping[str, Any] = dict(metadata or {})
+        self.metadata: Mapping[str, Any] = MappingProxyType(dict(metadata or {}))
         self.last_event_id = last_event_id
         self.close_reason: CloseReason | None = None
         self.goodbye: int | None = None
@@ -126,11 +123,10 @@ class SSEConnection:
         self._status: Status = Connecting()
         self.queue_size = queue_size
         self._sent = 0
-        self._outbox: deque[SSEMessage] = deque()
-        self._unread: deque[Outgoing] = deque()
+        self._outbox = Outbox(max_items=queue_size, max_bytes=queue_bytes)
+        self._unread: list[Outgoing] = []  # the next one last
         self._follower: Follower | None = None
-        self._changed: anyio.Event | None = None
-        self._room: anyio.Event | None = None
+        self._changed = Wakeup()
         self._on_end: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
@@ -155,12 +151,12 @@ class SSEConnection:
 
     @property
     def last_activity(self) -> datetime:
-        """When something was last accepted for it, or a heartbeat sent (aware, UTC)."""
+        """When something was last sent to it, taken from it, or a heartbeat (aware, UTC)."""
         return self._last_activity
 
     @property
     def message_count(self) -> int:
-        """How many data messages were accepted for it."""
+        """How many messages of its topics, and of ``send``, were accepted for it."""
         followed = self._follower.subscription.accepted if self._follower else 0
         return self._sent + followed
 
@@ -202,17 +198,16 @@ class SSEConnection:
                 would move the client's cursor, or with a reserved event name.
 
         """
-        message = refuse_control(SSEMessage.of(data))
+        message = sendable(data)
+        sent = Sent(message, encode(message))
         with anyio.move_on_after(timeout):
-            while self.is_active() and len(self._outbox) >= self.queue_size:
-                self._room = self._room or anyio.Event()
-                await self._room.wait()
+            while self.is_active() and not self._outbox.has_room(sent):
+                await self._outbox.room.wait()
+        if self.is_active() and not self._outbox.has_room(sent):
+            self.end(CloseReason.SEND_TIMEOUT, error=f"no room for a message in {timeout} s")
         if not self.is_active():
             return False
-        if len(self._outbox) >= self.queue_size:
-            self.end(CloseReason.SEND_TIMEOUT, error=f"no room for a message in {timeout} s")
-            return False
-        self._outbox.append(message)
+        self._outbox.put(sent)
         self._sent += 1
         self.touch()
         self.notify()
@@ -230,17 +225,20 @@ class SSEConnection:
     def __aiter__(self) -> Self:
         """Iterate over the messages, without HTTP; ends with the connection.
 
-        Messages of topics carry their position as ``id``; a gap comes as its event.
+        Messages of topics carry their position as ``id``; a gap comes as its event. Of several who
+        iterate each message reaches one.
         """
         return self
 
     async def __anext__(self) -> SSEMessage:
+        """Wait for the next message. Cancelled while it waits, it has taken nothing."""
         while not self._unread:
             await self.wait()
-            self._unread.extend(self.take())
+            # Another one who iterates may have taken all, and left some of it here.
+            self._unread = self._unread or self.take()[::-1]
             if not self._unread and not self.is_active():
                 raise StopAsyncIteration
-        return as_message(self._unread.popleft())
+        return as_message(self._unread.pop())
 
     # What the registry and the writer do with it -----------------------------------------------
 
@@ -251,9 +249,12 @@ class SSEConnection:
 
     def opened(self) -> None:
         """Note that the stream has started: connected, or catching up after a Last-Event-ID."""
-        if self.state is ConnectionState.CONNECTING and self.last_event_id is not None:
+        if self.state is not ConnectionState.CONNECTING:
+            return
+        if self.last_event_id is None:
+            self._move(Connected())
+        else:
             self._move(Reconnecting(resumes_from=self.last_event_id))
-        if self.state in {ConnectionState.CONNECTING, ConnectionState.RECONNECTING}:
             self._note_live()
 
     def end(
@@ -261,14 +262,16 @@ class SSEConnection:
     ) -> None:
         """End it for ``reason``; the first call counts. ``goodbye``: milliseconds to come back."""
         if not self.is_active():
-            if self.state is ConnectionState.ERROR and error is None:
+            if self.state is ConnectionState.ERROR and reason is CloseReason.CLOSED:
                 self._move(Disconnected(reason=reason))
             return
         self.close_reason = reason
         self.goodbye = goodbye
         failed = None if error is None else Errored(reason=reason, error=error)
         self._move(failed or Disconnected(reason=reason))
-        self.release()
+        if self._follower is not None:
+            self._follower.release()
+        self._outbox.room.wake()
         self.notify()
         if self._on_end is not None:
             self._on_end()
@@ -277,26 +280,15 @@ class SSEConnection:
         """Have ``callback`` called when it ends."""
         self._on_end = callback
 
-    def release(self) -> None:
-        """Let go of the subscription, and of whoever waits for room."""
-        if self._follower is not None:
-            self._follower.release()
-        self._make_room()
-
     async def wait(self) -> None:
         """Wait until :meth:`take` has something or the connection is over. Takes nothing."""
-        while self.is_active() and not self._outbox and not self._ready():
-            if self.owes_checkpoint and self.checkpoint() is not None:
-                return
-            self._changed = anyio.Event()
+        while not self._has_something() and self.is_active():
             await self._changed.wait()
 
     def take(self) -> list[Outgoing]:
         """Return all that waits: what was sent to it alone, what it follows, a due checkpoint."""
-        items: list[Outgoing] = list(self._outbox)
-        self._outbox.clear()
-        self._make_room()
-        if self._follower is not None and self._ready():
+        items: list[Outgoing] = list(self._outbox.take())
+        if self._follower is not None and self._advance():
             items += self._follower.subscription.take()
             self.touch()
         if self.owes_checkpoint and (position := self.checkpoint()) is not None:
@@ -306,39 +298,47 @@ class SSEConnection:
 
     def checkpoint(self) -> Position | None:
         """Return the position its client may skip to, or None while anything waits for it."""
-        if self._follower is None or self._outbox or self._unread:
+        if self._follower is None or self._outbox:
             return None
         return self._follower.checkpoint()
 
     def notify(self) -> None:
         """Wake whoever waits in :meth:`wait`."""
-        if self._changed is not None:
-            self._changed.set()
-
-    def _ready(self) -> bool:
-        if self._follower is None:
-            return False
-        if not self.is_active():
-            return bool(self._follower.subscription.queue)
-        ready = self._follower.advance()
-        if self.state is ConnectionState.RECONNECTING:
-            self._note_live()
-        return ready
-
-    def _note_live(self) -> None:
-        resumed = self.state is ConnectionState.RECONNECTING
-        if resumed and self._follower is not None and self._follower.checkpoint() is None:
-            return
-        self._move(Connected(resumed_from=self.last_event_id))
-
-    def _move(self, target: Status) -> None:
-        self._status = move(Role.SERVER, self._status, target)
-
-    def _make_room(self) -> None:
-        if self._room is not None:
-            self._room.set()
-            self._room = None
+        self._changed.wake()
 
     def touch(self) -> None:
         """Note that something happened on the stream."""
         self._last_activity = datetime.now(UTC)
+
+    def _has_something(self) -> bool:
+        if self._outbox or self._unread or self._advance():
+            return True
+        return self.owes_checkpoint and self.checkpoint() is not None
+
+    def _advance(self) -> bool:
+        """Follow the log as far as possible; tell whether something of it waits."""
+        if self._follower is None:
+            return False
+        if not self.is_active():
+            return bool(self._follower.subscription.queue)
+        waits = self._follower.advance()
+        self._note_live()
+        return waits
+
+    def _note_live(self) -> None:
+        if self.state is not ConnectionState.RECONNECTING:
+            return
+        if self._follower is None or self._follower.subscription.live:
+            self._move(Connected(resumed_from=self.last_event_id))
+
+    def _move(self, target: Status) -> None:
+        self._status = move(Role.SERVER, self._status, target)
+
+
+def _line(field: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(field, value, "is not a line of text", "use a str that is not empty")
+    if breaks_line(value) or has_lone_surrogate(value):
+        problem = "has CR, LF, NUL or a lone surrogate"
+        raise InvalidInput(field, value, problem, "use one line of text")
+    return value

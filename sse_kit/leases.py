@@ -63,7 +63,9 @@ class Leases:
         ends_at = None
         if self._max_lifetime is not None:
             ends_at = now + self._max_lifetime * (1 - random.random() * LIFETIME_SPREAD)  # noqa: S311
-        self._leases[connection] = _Lease(connection, session, ends_at, authorise, now)
+        # The first time comes early by chance: clients that came as one shall not be asked as one.
+        asked_at = now - self._recheck * random.random()  # noqa: S311
+        self._leases[connection] = _Lease(connection, session, ends_at, authorise, asked_at)
 
     def discard(self, connection: SSEConnection) -> None:
         """Forget a stream."""
@@ -85,20 +87,22 @@ class Leases:
                 tasks.start_soon(self._ask_again, lease, lease.authorise)
 
     async def _ask_again(self, lease: _Lease, authorise: Authorise) -> None:
-        allowed = False
-        with anyio.move_on_after(AUTHORISE_TIMEOUT):
-            allowed = await is_allowed(lease.connection, authorise)
-        if not allowed:
+        if not await ask(lease.connection, authorise, timeout=AUTHORISE_TIMEOUT):
             lease.session.end(CloseReason.REVOKED)
 
 
-async def is_allowed(connection: SSEConnection, authorise: Authorise | None) -> bool:
-    """Ask; an authoriser that fails is logged and means no."""
-    if authorise is None:
-        return True
+async def ask(
+    connection: SSEConnection,
+    authorise: Authorise,
+    *,
+    timeout: float,  # noqa: ASYNC109  no answer in time is an answer
+) -> bool | None:
+    """Ask an authoriser; None: it failed or did not answer in time, which is logged."""
     try:
-        answer = authorise(connection)
-        return bool(await answer) if isawaitable(answer) else bool(answer)
+        with anyio.fail_after(timeout):
+            answer = authorise(connection)
+            return bool(await answer) if isawaitable(answer) else bool(answer)
     except Exception:
-        logger.exception("authorise failed for connection %r", connection.connection_id)
-        return False
+        facts = {"connection_id": connection.connection_id}
+        logger.exception("an authoriser failed", extra=facts)
+        return None

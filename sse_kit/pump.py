@@ -31,6 +31,10 @@ async def run(
 
     A transport's tail neither fails nor ends by itself. One that does is opened again where the hub
     stands; without a history to go back to, everyone is told of a gap.
+
+    Raises:
+        Exception: what the tail raised when it was opened for the first time.
+
     """
     replay = isinstance(transport, SupportsReplay)
     started = False
@@ -38,8 +42,11 @@ async def run(
         try:
             async with transport.tail(hub.position if replay else None) as feeds:
                 if not started:
-                    task_status.started()
                     started = True
+                    task_status.started()
+                elif not replay:
+                    # Only now, so that the gap covers what was published while there was no tail.
+                    hub.lose()
                 async for feed in feeds:
                     hub.apply(feed)
             logger.error("tail of %s ended, opening it again", type(transport).__name__)
@@ -47,6 +54,4 @@ async def run(
             if not started:
                 raise
             logger.exception("tail of %s failed, opening it again", type(transport).__name__)
-        if not replay:
-            hub.lose()
         await anyio.sleep(random.uniform(DELAY / 2, DELAY))  # noqa: S311

@@ -5,30 +5,30 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from contextlib import AsyncExitStack
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import anyio
-from anyio import from_thread
+from anyio import RunFinishedError, from_thread, get_cancelled_exc_class
 
 from sse_kit.admission import Admission, Wanted
 from sse_kit.asgi import last_event_id
 from sse_kit.codec import dump_payload
-from sse_kit.config import Options, RegistrySettings
+from sse_kit.config import DrainSettings, Options, RegistrySettings
 from sse_kit.connection import SSEConnection
 from sse_kit.errors import (
     DuplicateConnection,
+    PublishFailed,
     RegistryNotRunning,
     RegistryRunning,
     WrongThread,
 )
 from sse_kit.hooks import Hooks, MessagePublished
 from sse_kit.lifespan import Lifespan
-from sse_kit.messages import SSEMessage, check_topic
-from sse_kit.outgoing import refuse_control
+from sse_kit.messages import SSEMessage
+from sse_kit.outgoing import sendable, topics_of
 from sse_kit.runtime import running
-from sse_kit.shutdown import call_soon
 from sse_kit.starlette import EventSourceResponse, TopicResponse, json_endpoint
 from sse_kit.states import CloseReason
 from sse_kit.table import ConnectionTable
@@ -36,27 +36,15 @@ from sse_kit.transports.base import Publication
 from sse_kit.transports.memory import MemoryTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, MutableMapping
+    from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
-    from sse_kit.hooks import Hook
+    from sse_kit.admission import HasScope
+    from sse_kit.hooks import Closed, Opened
     from sse_kit.leases import Authorise
     from sse_kit.runtime import Runtime
     from sse_kit.transports.base import Position, Transport
-
-logger = logging.getLogger("sse_kit")
-
-STOP_PATIENCE = 2.0
-"""Seconds that streams get to end when the registry is left."""
-
-
-class HasScope(Protocol):
-    """A request: Starlette's, FastAPI's, FastHTML's, or whatever carries an ASGI scope."""
-
-    @property
-    def scope(self) -> MutableMapping[str, Any]:
-        """The ASGI scope."""
-        ...
 
 
 class ConnectionRegistry:
@@ -82,14 +70,12 @@ class ConnectionRegistry:
     ) -> None:
         self.settings = RegistrySettings(heartbeat=heartbeat, **options)
         self.transport: Transport = MemoryTransport() if transport is None else transport
+        self.debug = debug
         self._hooks = hooks or Hooks()
         self._runtime: Runtime | None = None
-        self._stack: AsyncExitStack | None = None
-        self._table = ConnectionTable(
-            level=logging.INFO if debug else logging.DEBUG,
-            opened=partial(self._tell, self._hooks.connected),
-            closed=partial(self._tell, self._hooks.disconnected),
-        )
+        self._lifetime: AbstractAsyncContextManager[None] | None = None
+        level = logging.INFO if debug else logging.DEBUG
+        self._table = ConnectionTable(level=level, opened=self._opened, closed=self._closed)
         self._admission = Admission(self.settings, self._table, follow=self._follow)
         self.stats_endpoint = json_endpoint(self.get_stats)
 
@@ -103,13 +89,14 @@ class ConnectionRegistry:
             TransportError: the engine cannot be used.
 
         """
-        if self._stack is not None:
+        if self._lifetime is not None:
             raise RegistryRunning
-        async with AsyncExitStack() as stack:
-            parts = running(self.transport, self.settings, self._admission.leases)
-            self._runtime = await stack.enter_async_context(parts)
-            self._admission.closing = None
-            self._stack = stack.pop_all()
+        self._lifetime = self._live()
+        try:
+            await self._lifetime.__aenter__()
+        except BaseException:
+            self._lifetime = None
+            raise
         return self
 
     async def __aexit__(
@@ -119,40 +106,53 @@ class ConnectionRegistry:
         traceback: TracebackType | None,
     ) -> None:
         """End every stream and let go of everything; the registry may be entered again."""
-        if self._stack is None:
+        if self._lifetime is None:
             return
-        self.close()
-        with anyio.move_on_after(STOP_PATIENCE, shield=True):
-            await self._admission.wait_until_gone()
-        for connection in self._table.all():
-            self._admission.drop(connection, CloseReason.SERVER_STOP)
-        stack, self._stack, self._runtime = self._stack, None, None
-        await stack.__aexit__(exc_type, exc, traceback)
+        try:
+            # Told of no error, so that the body's own leaves as it is, in no group.
+            await self._lifetime.__aexit__(None, None, None)
+        finally:
+            self._lifetime = None
+
+    @asynccontextmanager
+    async def _live(self) -> AsyncGenerator[None, None]:
+        leases = self._admission.leases
+        async with running(self.transport, self.settings, leases, hooks=self._hooks) as runtime:
+            self._runtime = runtime
+            self._admission.open()
+            try:
+                yield
+                await self._admission.end()
+                await runtime.hooks.finish()
+            finally:
+                self._runtime = None
 
     def lifespan(self, app: object = None) -> Lifespan:  # noqa: ARG002  what frameworks pass
         """Return what frameworks take as ``lifespan``: pass this method itself."""
         return Lifespan(self)
 
     def close(self) -> None:
-        """End every stream, and send new ones away; from any thread, returns at once.
+        """End every stream, and send new ones away; from any thread or signal, returns at once.
 
         For servers that stop without a signal to this process's main thread; see
         :mod:`sse_kit.shutdown`.
         """
-        runtime = self._runtime
-        if runtime is not None and threading.get_ident() != runtime.thread:
-            call_soon(runtime.token, self.close)
-            return
-        self._admission.close(CloseReason.SERVER_STOP)
+        if self._runtime is not None:
+            self._runtime.call_soon(partial(self._admission.close, CloseReason.SERVER_STOP))
 
     async def drain(self, *, spread: float = 5.0, timeout: float = 10.0) -> None:  # noqa: ASYNC109
         """Say goodbye to every stream, and wait up to ``timeout`` seconds until all are gone.
 
         Each client is asked to come back after a time of its own, over ``spread`` seconds; a new
         stream is sent away in the same manner until the registry is entered again.
+
+        Raises:
+            InvalidSetting: a ``spread`` that is not between 0 and a day, a negative ``timeout``.
+
         """
-        self._admission.close(CloseReason.DRAINED, spread=round(spread * 1000))
-        with anyio.move_on_after(timeout):
+        how = DrainSettings(spread=spread, timeout=timeout)
+        self._admission.close(CloseReason.DRAINED, spread=round(how.spread * 1000))
+        with anyio.move_on_after(how.timeout):
             await self._admission.wait_until_gone()
 
     # Streams ---------------------------------------------------------------------------------
@@ -170,23 +170,27 @@ class ConnectionRegistry:
         """Return the response that streams ``topics`` to this client, from where it left off.
 
         A ``connection_id`` that is in use is taken over: the old stream ends. ``authorise`` is
-        asked before the stream starts (no: 403) and at every heartbeat (no: the stream ends). The
-        connection exists only while the response runs.
+        asked before the stream starts (no: 403; no answer: the client is asked to come back) and at
+        every heartbeat (no, or no answer: the stream ends). The connection exists only while the
+        response runs.
 
         Raises:
             RegistryNotRunning: the registry was not entered.
             InvalidTopic: no topic, or one that is not a line of text.
+            InvalidInput: an id or a type that is not a line of text.
 
         """
         self._running("stream()")
-        queue_size = self.settings.queue_size
         wanted = Wanted(
-            connection_id, connection_type, _topics(topics), metadata, queue_size, authorise
+            connection_id=connection_id,
+            connection_type=connection_type,
+            topics=topics_of(topics),
+            metadata=metadata,
+            last_event_id=last_event_id(request.scope),
+            settings=self.settings,
+            authorise=authorise,
         )
-        # A bad argument fails here, in the route, not when the response is run.
-        wanted.make(connection_id or "checked")
-        enter = partial(self._admission.streaming, wanted, last_event_id(request.scope))
-        return TopicResponse(enter, self.settings)
+        return TopicResponse(partial(self._admission.streaming, wanted), self.settings)
 
     # Messages --------------------------------------------------------------------------------
 
@@ -206,18 +210,19 @@ class ConnectionRegistry:
         Raises:
             RegistryNotRunning: the registry was not entered.
             InvalidTopic, InvalidMessage: what cannot be published; nothing was sent.
+            InvalidInput: a ``key`` that is not a line of 1 to 256 bytes; nothing was sent.
             NotPublishable: a message with an ``id``, or with a reserved event name.
             PublishFailed, PayloadTooLarge: by the transport.
 
         """
-        self._running("publish()")
-        message = refuse_control(SSEMessage.of(value, event=event))
-        topics = _topics(topic)
-        payload = dump_payload(message)
-        publication = Publication(topics, payload, key or secrets.token_hex(16))
-        published = await self.transport.publish(publication)
-        told = MessagePublished(published.position, topics, message.event, published.duplicate)
-        self._tell(self._hooks.published, told)
+        runtime = self._running("publish()")
+        message = sendable(value, event=event)
+        topics = topics_of(topic)
+        key = secrets.token_hex(16) if key is None else key
+        published = await self.transport.publish(Publication(topics, dump_payload(message), key))
+        if self._runtime is runtime:
+            told = MessagePublished(published.position, topics, message.event, published.duplicate)
+            runtime.hooks.published(told)
         return published.position
 
     def publish_from_thread(
@@ -232,14 +237,25 @@ class ConnectionRegistry:
 
         Raises:
             WrongThread: called from the event loop's own thread.
-            RegistryNotRunning: the registry was not entered.
+            RegistryNotRunning: the registry was not entered, or its event loop is over.
+            PublishFailed: its event loop ended meanwhile; and all else that ``publish`` raises.
 
         """
         runtime = self._running("publish_from_thread()")
         if threading.get_ident() == runtime.thread:
             raise WrongThread("publish_from_thread()", "use 'await registry.publish(…)'")
-        publish = partial(self.publish, topic, value, event=event, key=key)
-        return from_thread.run(publish, token=runtime.token)
+        key = secrets.token_hex(16) if key is None else key
+
+        async def publish() -> Position:
+            try:
+                return await self.publish(topic, value, event=event, key=key)
+            except get_cancelled_exc_class() as error:
+                raise PublishFailed(key, "the event loop is over") from error
+
+        try:
+            return from_thread.run(publish, token=runtime.token)
+        except RunFinishedError as error:
+            raise RegistryNotRunning("publish_from_thread()") from error
 
     async def send(self, connection_id: str, value: object, *, event: str | None = None) -> bool:
         """Give a message to one connection of this process; see :meth:`SSEConnection.send`.
@@ -272,25 +288,26 @@ class ConnectionRegistry:
     ) -> SSEConnection:
         """Add a connection without HTTP: ``async for message in connection``.
 
-        It stays until :meth:`remove_connection`. Topics need a running registry.
+        It stays until :meth:`remove_connection`, or until the registry is left. Topics need a
+        running registry.
 
         Raises:
             DuplicateConnection: ``conn_id`` is in use.
+            InvalidInput: an id, a type or a topic that is not a line of text.
             RegistryNotRunning: topics, and the registry was not entered.
 
         """
-        conn_id = conn_id or self._table.next_id(conn_type)
+        conn_id = self._table.next_id(conn_type) if conn_id is None else conn_id
         if self._table.find(conn_id) is not None:
             raise DuplicateConnection(conn_id)
         connection = SSEConnection(
             conn_id,
             connection_type=conn_type,
-            topics=_topics(topics) if topics else (),
+            topics=topics_of(topics) if topics else (),
             metadata=metadata,
             queue_size=queue_size,
+            queue_bytes=self.settings.queue_bytes,
         )
-        if connection.topics:
-            self._running("add_connection(topics=…)")
         self._admission.add(connection)
         connection.opened()
         return connection
@@ -315,10 +332,7 @@ class ConnectionRegistry:
 
     def get_stats(self) -> dict[str, Any]:
         """Count: ``total``, ``active``, ``by_type``, ``message_count``, and ``hub``."""
-        hub = None
-        if self._runtime is not None:
-            hub = self._runtime.hub.statistics()._asdict()
-            hub["position"] = str(hub["position"])
+        hub = None if self._runtime is None else self._runtime.stats()
         return {**self._table.stats(), "hub": hub}
 
     # Inside ----------------------------------------------------------------------------------
@@ -328,15 +342,13 @@ class ConnectionRegistry:
             raise RegistryNotRunning(call)
         return self._runtime
 
-    def _tell(self, hook: Hook[Any] | None, event: object) -> None:
-        if self._runtime is not None:
-            self._runtime.tell(hook, event)
-
     def _follow(self, connection: SSEConnection) -> None:
-        self._running("following topics").follow(connection)
+        self._running("a connection with topics").follow(connection)
 
+    def _opened(self, event: Opened) -> None:
+        if self._runtime is not None:
+            self._runtime.hooks.opened(event)
 
-def _topics(topics: str | Iterable[str]) -> tuple[str, ...]:
-    """Return checked topics, each once; one topic may be given by itself."""
-    listed = [topics] if isinstance(topics, str) else list(topics)
-    return tuple(dict.fromkeys(map(check_topic, listed or [""])))
+    def _closed(self, event: Closed) -> None:
+        if self._runtime is not None:
+            self._runtime.hooks.closed(event)

@@ -1,51 +1,45 @@
-"""What a registry has between entering and leaving: tasks, the tail, the hub, the hooks."""
+"""What a registry has between entering and leaving: the tasks, the tail, the hub, the hooks."""
 
 from __future__ import annotations
 
-import logging
 import threading
-from contextlib import asynccontextmanager
-from inspect import isawaitable
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.lowlevel import current_token
 
 from sse_kit import pump
+from sse_kit.hooks import HookRunner, Hooks
 from sse_kit.hub import Hub
 from sse_kit.leases import TICK
 from sse_kit.replay import Replayer
+from sse_kit.shutdown import call_soon
 from sse_kit.subscription import Subscription
 from sse_kit.transports.base import Position, SupportsReplay
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable
+    from collections.abc import AsyncGenerator, Callable
 
     from anyio.abc import TaskGroup
 
     from sse_kit.config import RegistrySettings
     from sse_kit.connection import SSEConnection
-    from sse_kit.hooks import Hook
     from sse_kit.leases import Leases
     from sse_kit.transports.base import Transport
-
-logger = logging.getLogger("sse_kit")
-
-HOOK_PATIENCE = 2.0
-"""Seconds that hooks under way get when the registry is left."""
 
 
 class Runtime:
     """The running parts; made by :func:`running`."""
 
     def __init__(
-        self, hub: Hub, replayer: Replayer | None, hooks: TaskGroup, settings: RegistrySettings
+        self, hub: Hub, hooks: HookRunner, replayer: Replayer | None, settings: RegistrySettings
     ) -> None:
         self.hub = hub
+        self.hooks = hooks
         self.token = current_token()
         self.thread = threading.get_ident()
         self._replayer = replayer
-        self._hooks = hooks
         self._settings = settings
 
     def follow(self, connection: SSEConnection) -> None:
@@ -63,29 +57,24 @@ class Runtime:
         if start is None:
             self.hub.refuse(subscription)
 
-    def tell(self, hook: Hook[Any] | None, event: object) -> None:
-        """Call a hook; what it raises is logged, what it awaits is awaited elsewhere."""
-        if hook is None:
-            return
-        try:
-            done = hook(event)
-        except Exception:
-            logger.exception("hook failed")
-            return
-        if isawaitable(done):
-            self._hooks.start_soon(_finish, done)
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Call back in the event loop; from any thread or signal. Not at all, if that is over."""
+        with suppress(RuntimeError):
+            call_soon(self.token, callback)
 
-
-async def _finish(hook: Awaitable[object]) -> None:
-    try:
-        await hook
-    except Exception:
-        logger.exception("hook failed")
+    def stats(self) -> dict[str, Any]:
+        """Tell what the hub counts."""
+        stats = self.hub.statistics()
+        return {**stats._asdict(), "position": str(stats.position)}
 
 
 @asynccontextmanager
 async def running(
-    transport: Transport, settings: RegistrySettings, leases: Leases
+    transport: Transport,
+    settings: RegistrySettings,
+    leases: Leases,
+    *,
+    hooks: Hooks | None = None,
 ) -> AsyncGenerator[Runtime, None]:
     """Enter ``transport``, follow its log, keep house; nothing published from now on is missed.
 
@@ -94,20 +83,32 @@ async def running(
 
     """
     engine = transport if isinstance(transport, SupportsReplay) else None
-    async with anyio.create_task_group() as hooks:
-        async with transport, anyio.create_task_group() as tasks:
-            hub = Hub(
-                None if engine is None else (await engine.bounds()).end,
-                replay=engine is not None,
-                ring_size=settings.ring_size,
-                ring_bytes=settings.ring_bytes,
-            )
+    async with transport:
+        hub = Hub(
+            None if engine is None else (await engine.bounds()).end,
+            replay=engine is not None,
+            ring_size=settings.ring_size,
+            ring_bytes=settings.ring_bytes,
+        )
+        async with _background_tasks() as tasks:
             await tasks.start(pump.run, hub, transport)
             tasks.start_soon(_keep_house, hub, leases, tasks)
             replayer = None if engine is None else Replayer(hub, engine, tasks)
-            yield Runtime(hub, replayer, hooks, settings)
-            tasks.cancel_scope.cancel()
-        hooks.cancel_scope.deadline = anyio.current_time() + HOOK_PATIENCE
+            yield Runtime(hub, HookRunner(hooks or Hooks(), tasks), replayer, settings)
+
+
+@asynccontextmanager
+async def _background_tasks() -> AsyncGenerator[TaskGroup, None]:
+    """Run tasks that end with the body, whose error leaves as it is, in no group."""
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        try:
+            yield tasks
+        except Exception as error:  # noqa: BLE001  raised below
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _keep_house(hub: Hub, leases: Leases, tasks: TaskGroup) -> None:

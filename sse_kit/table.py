@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from sse_kit.connection import SSEConnection
     from sse_kit.states import CloseReason
 
-logger = logging.getLogger("sse_kit")
+logger = logging.getLogger(__name__)
 
 
 class ConnectionTable:
-    """Connections by id, oldest first; ``opened`` and ``closed`` are told of each."""
+    """Connections by id, oldest first; ``opened`` and ``closed`` are told of each.
+
+    Both are logged at ``level``, with the facts of the connection beside the message.
+    """
 
     def __init__(
         self,
@@ -33,9 +36,6 @@ class ConnectionTable:
         self._closed = closed
         self._connections: dict[str, SSEConnection] = {}
         self._counter = 0
-
-    def __len__(self) -> int:
-        return len(self._connections)
 
     def next_id(self, connection_type: str) -> str:
         """Make an id that is free: the type and a number."""

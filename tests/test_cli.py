@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import urllib.request
 from importlib import metadata
 from pathlib import Path
 
@@ -78,16 +77,14 @@ def test_it_says_where_the_page_is(tmp_path: Path) -> None:
         assert "Ctrl-C" in demo.announcement
         assert demo.process.stdout
         assert f"curl -N '{demo.url}/events?topic=metrics'" in demo.process.stdout.readline()
-        with urllib.request.urlopen(demo.url, timeout=10) as page:
-            assert page.status == 200
+        assert demo.get().status_code == 200
 
 
 def test_it_listens_on_ipv6(tmp_path: Path) -> None:
     """The address is one that a browser takes."""
     with DemoProcess(tmp_path, options=("--host", "::1")) as demo:
         assert demo.url == f"http://[::1]:{demo.port}"
-        with urllib.request.urlopen(demo.url, timeout=10) as page:
-            assert page.status == 200
+        assert demo.get().status_code == 200
 
 
 def test_it_opens_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +108,6 @@ def test_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
 def test_it_leaves_no_file_behind(tmp_path: Path) -> None:
     """What is in the folder afterwards is only what the test wrote there."""
     with DemoProcess(tmp_path) as demo:
-        urllib.request.urlopen(demo.url, timeout=10).close()
+        demo.get()
         demo.interrupt()
     assert [path.name for path in tmp_path.iterdir()] == ["stderr.txt"]

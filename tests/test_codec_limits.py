@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import deque
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Self
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from sse_kit.messages import ReceivedMessage
 
 TEN = b"data: 6789"
-
-
 CHUNKINGS = pytest.mark.parametrize("cut", [whole, byte_by_byte, with_empty_chunks])
 
 
@@ -105,6 +104,18 @@ def test_limits_do_not_depend_on_chunks(drawn: tuple[bytes, list[bytes]]) -> Non
     assert outcome(chunks) == outcome([stream])
 
 
+def test_an_event_takes_the_memory_of_its_bytes() -> None:
+    """So the limits bound the memory, also if an event is made of a million tiny lines."""
+    octets = b"data:ab\n:\n" * 1_000
+    decoder = StreamDecoder()
+    tracemalloc.start()
+    for _ in range(200):
+        decoder.feed(octets)
+    held, _peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 200 * len(octets)
+
+
 class Meter(bytearray):
     """A buffer that counts the bytes which the operations on it look at or move."""
 
@@ -120,8 +131,9 @@ class Meter(bytearray):
         return self._count(super().__getattribute__(name), len(self))  # any method: all of it
 
     def __iadd__(self, other: Any, /) -> Self:  # noqa: ANN401
+        Meter.work += len(other)  # the one operation that leaves alone what is there
         super().__iadd__(other)
-        return self._count(self, len(other))  # the one operation that does not move what is there
+        return self
 
     def __add__(self, other: Any, /) -> Any:  # noqa: ANN401
         return self._count(super().__add__(other), len(self) + len(other))

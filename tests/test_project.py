@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 import dev
+from tests.support import absent
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
@@ -152,6 +153,18 @@ def test_every_test_states_its_fact() -> None:
         and not (ast.get_docstring(node) or "").endswith(".")
     ]
     assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)]
+)
+def test_what_is_absent_skips_a_test_but_fails_it_in_ci(
+    ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either way the reason names the remedy."""
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="chromium is absent: to run this test, apt-get install"):
+        absent("chromium", "apt-get install chromium")
 
 
 def test_the_profile_of_hypothesis_is_ours() -> None:

@@ -163,7 +163,7 @@ def _messages(messages: tuple[Message, ...]) -> FT:
 
 
 def _message(message: Message) -> FT:
-    return Li(P(message.text), _time(message.at), data_id=message.id)
+    return Li(P(message.text, data_part="text"), _time(message.at), data_id=message.id)
 
 
 def _time(at: int = 0) -> FT:

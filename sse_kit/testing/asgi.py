@@ -23,12 +23,12 @@ from sse_kit.codec import StreamDecoder
 from sse_kit.testing.call import Call, Lifespan, NotStarted, StreamEnded, WrongMessage, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from sse_kit.messages import ReceivedMessage
-    from sse_kit.testing.call import ASGIApp, Message
+    from sse_kit.testing.call import ASGIApp, Message, Scope
 
 WINDOW = 64 * 1024
 """Unread bytes beyond which ``send`` waits, as uvicorn's does."""
@@ -54,7 +54,7 @@ class ProbeStream(Call):
 
     def __init__(
         self,
-        scope: MutableMapping[str, Any],
+        scope: Scope,
         timeout: float,
         reopen: Callable[[str], AbstractAsyncContextManager[ProbeStream]],
     ) -> None:

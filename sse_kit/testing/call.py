@@ -11,10 +11,11 @@ from anyio import lowlevel
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 
+    Scope: TypeAlias = MutableMapping[str, Any]
     Message: TypeAlias = MutableMapping[str, Any]
     Receive: TypeAlias = Callable[[], Awaitable[Message]]
     Send: TypeAlias = Callable[[Message], Awaitable[None]]
-    ASGIApp: TypeAlias = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+    ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class ProbeError(AssertionError):
@@ -51,10 +52,10 @@ class AppStillRunning(ProbeError):
 
 def unwrapped(error: Exception) -> Exception:
     """Return the one error inside groups of one, else ``error``."""
-    if not isinstance(error, ExceptionGroup):
-        return error
-    errors = cast("ExceptionGroup[Exception]", error).exceptions
-    return unwrapped(errors[0]) if len(errors) == 1 else error
+    if isinstance(error, ExceptionGroup):
+        group = cast("ExceptionGroup[Exception]", error)
+        return unwrapped(group.exceptions[0]) if len(group.exceptions) == 1 else group
+    return error
 
 
 class Call:
@@ -120,7 +121,7 @@ class Call:
         if failure is not None:
             raise failure
 
-    async def run(self, app: ASGIApp, scope: MutableMapping[str, Any]) -> None:
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Call the app; what it raises is kept for the test."""
         try:
             await app(scope, self.receive, self.send)
@@ -180,9 +181,7 @@ class Lifespan(Call):
 
 
 @asynccontextmanager
-async def running(
-    call: Call, app: ASGIApp, scope: MutableMapping[str, Any]
-) -> AsyncGenerator[None]:
+async def running(call: Call, app: ASGIApp, scope: Scope) -> AsyncGenerator[None]:
     """Run the app around the body; then leave it, and wait until it returned.
 
     The error of the body leaves as it is, else that of the app, else ``AppStillRunning``.

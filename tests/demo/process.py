@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+import httpx
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,7 +43,9 @@ class DemoProcess:
         assert self.process.stdout
         self.announcement = self.process.stdout.readline()
         found = re.search(r"http://\S+:(\d+)", self.announcement)
-        assert found, self.errors()
+        if found is None:
+            self.kill()
+            raise AssertionError(self.errors())
         self.url = found[0]
         self.port = int(found[1])
 
@@ -63,9 +65,10 @@ class DemoProcess:
         return self._stderr.read_text()
 
     def kill(self) -> None:
-        """Kill -9; what it was doing is cut off."""
+        """Kill -9; what it was doing is cut off. Twice is harmless."""
         self.process.kill()
-        self.process.communicate()
+        with self.process:
+            pass  # waits, and closes the pipe
 
     def interrupt(self, timeout: float = PATIENCE) -> int:
         """Press Ctrl-C; returns the exit code, which must be there in ``timeout`` seconds."""
@@ -79,16 +82,18 @@ class DemoProcess:
             assert time.monotonic() < deadline, f"{path.name} did not appear: {self.errors()}"
             time.sleep(0.02)
 
-    def post(self, text: str) -> int:
-        """Write a message from outside the browser; returns the HTTP status."""
-        form = urllib.parse.urlencode({"text": text}).encode()
-        with urllib.request.urlopen(f"{self.url}/messages", form, timeout=PATIENCE) as answer:
-            status: int = answer.status
-            return status
+    def get(self, path: str = "") -> httpx.Response:
+        """Ask for a page, from outside the browser."""
+        return httpx.get(f"{self.url}/{path}", timeout=PATIENCE, trust_env=False)
+
+    def post(self, text: str) -> httpx.Response:
+        """Write a message, from outside the browser."""
+        url = f"{self.url}/messages"
+        return httpx.post(url, data={"text": text}, timeout=PATIENCE, trust_env=False)
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return this environment, with the package importable from anywhere, and warnings as errors."""
+    """Return this environment; the package can be imported anywhere, warnings are errors."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **changes}
 
 

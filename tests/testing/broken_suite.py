@@ -1,48 +1,107 @@
-"""What ``test_broken.py`` runs: the suite against a correct transport, and against each broken one.
+"""What ``test_broken.py`` runs: the suite against correct transports, and against each broken one.
 
-Of a broken transport only the tests of the promise that it breaks are run. One of them must fail.
+Of a broken transport only the tests of the promise that it breaks are run: one must fail.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, ClassVar
-
-import pytest
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sse_kit.config import Retention
-from sse_kit.testing import TransportConformance
-from sse_kit.testing.broken import BROKEN, BrokenTransport
+from sse_kit.testing import BROKEN, BrokenTransport, TransportConformance
 from sse_kit.transports.memory import MemoryLog, MemoryTransport
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
+    from anyio.streams.memory import MemoryObjectReceiveStream
+
+    from sse_kit.transports.base import (
+        Feed,
+        Health,
+        Position,
+        Publication,
+        Published,
+        Traits,
+        Transport,
+    )
+
+
+LARGE = defaultdict[str, MemoryLog](lambda: MemoryLog(Retention(max_bytes=2**20)))
+SMALL = defaultdict[str, MemoryLog](lambda: MemoryLog(Retention(max_records=20)))
+FREE = defaultdict[str, MemoryLog](lambda: MemoryLog(Retention(max_bytes=None), dedup_window=0))
 
 
 class OverMemory(TransportConformance):
     transport: ClassVar[type[MemoryTransport]] = MemoryTransport
 
-    @pytest.fixture(autouse=True)
-    def logs(self) -> None:
-        self.large = defaultdict(lambda: MemoryLog(Retention(max_bytes=2**20)))
-        self.small = defaultdict(lambda: MemoryLog(Retention(max_records=20)))
+    def make(self, namespace: str) -> Transport:
+        return self.transport(log=LARGE[namespace])
 
-    def make(self, namespace: str) -> MemoryTransport:
-        return self.transport(log=self.large[namespace])
+    def make_small(self, namespace: str) -> Transport:
+        return self.transport(log=SMALL[namespace])
 
-    def make_small(self, namespace: str) -> MemoryTransport:
-        return self.transport(log=self.small[namespace])
+
+class Live:
+    """A transport by structure alone, without a history."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self.inner = MemoryTransport(log=log)
+
+    @property
+    def traits(self) -> Traits:
+        return self.inner.traits
+
+    async def __aenter__(self) -> Self:
+        await self.inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.inner.__aexit__(exc_type, exc, traceback)
+
+    async def publish(self, publication: Publication, /) -> Published:
+        return await self.inner.publish(publication)
+
+    def tail(
+        self, after: Position | None = None, /
+    ) -> AbstractAsyncContextManager[MemoryObjectReceiveStream[Feed]]:
+        return self.inner.tail(after)
+
+    async def health(self) -> Health:
+        return await self.inner.health()
 
 
 class TestCorrect(OverMemory):
     pass
 
 
+class TestWithoutHistory(OverMemory):
+    def make(self, namespace: str) -> Transport:
+        return Live(LARGE[namespace])
+
+    def make_small(self, namespace: str) -> Transport:
+        return Live(SMALL[namespace])
+
+
+class TestWithoutLimits(TransportConformance):
+    def make(self, namespace: str) -> Transport:
+        return MemoryTransport(log=FREE[namespace])
+
+
 def suite_of(broken: type[BrokenTransport]) -> type[OverMemory]:
     """Return the tests of the promise that ``broken`` breaks."""
     prefix = f"test_{broken.promise.lower()}_"
-    members: dict[str, Any] = {
-        name: None for name in dir(OverMemory) if name.startswith("test_")
-        if not name.startswith(prefix)
-    }
-    return type(f"Test{broken.__name__}", (OverMemory,), members | {"transport": broken, "patience": 0.3})
+    tests = [name for name in dir(OverMemory) if name.startswith("test_")]
+    members: dict[str, Any] = {name: None for name in tests if not name.startswith(prefix)}
+    members |= {"transport": broken, "patience": 0.3}
+    return type(f"Test{broken.__name__}", (OverMemory,), members)
 
 
 globals().update({f"Test{broken.__name__}": suite_of(broken) for broken in BROKEN})

@@ -1,0 +1,110 @@
+"""A headless Chromium, and pages that may not complain."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from tests.demo.process import DemoProcess
+from tests.support import absent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+
+SWITCHES = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+PATIENCE = 30_000
+"""Milliseconds for what must happen, on a busy machine."""
+
+NETWORK = "Failed to load resource: net::"
+"""How Chromium tells that a server is away; a test that kills one expects it."""
+
+
+# For one module: while it runs, no other test could run an event loop in this thread.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start Debian's Chromium with a fresh profile."""
+    path = shutil.which("chromium") or absent(
+        "chromium", "install it (Debian: apt-get install chromium)"
+    )
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=SWITCHES)
+        yield chromium
+        chromium.close()
+
+
+class Complaints(list[str]):
+    """What pages wrote to the console as an error or a warning, and their uncaught errors."""
+
+    def note(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.append(message.text)
+
+    def but_for_the_network(self) -> list[str]:
+        return [text for text in self if not text.startswith(NETWORK)]
+
+
+@pytest.fixture
+def complaints() -> Complaints:
+    """Return what the pages of this test complained about; violations of the policy too."""
+    return Complaints()
+
+
+@pytest.fixture
+def context(browser: Browser, complaints: Complaints) -> Iterator[BrowserContext]:
+    """Open a profile of its own for a test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
+    context.on("console", complaints.note)
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[DemoProcess]:
+    """Run the demo in a process of its own."""
+    with DemoProcess(tmp_path) as process:
+        yield process
+    assert process.errors() == ""
+
+
+@pytest.fixture
+def restart(demo: DemoProcess, tmp_path: Path) -> Iterator[Callable[[], DemoProcess]]:
+    """Kill -9 the demo, and start it again on the same port."""
+    started: list[DemoProcess] = []
+
+    def again() -> DemoProcess:
+        demo.kill()
+        started.append(DemoProcess(tmp_path, port=demo.port))
+        return started[-1]
+
+    yield again
+    for process in started:
+        process.kill()
+
+
+@pytest.fixture
+def open_tab(context: BrowserContext, demo: DemoProcess) -> Callable[[], Page]:
+    """Open the demo's page in a tab."""
+
+    def tab() -> Page:
+        page = context.new_page()
+        page.goto(demo.url)
+        return page
+
+    return tab
