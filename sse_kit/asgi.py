@@ -3,10 +3,14 @@
 One task writes; another waits for the client to leave. All that a stream holds is released in
 :class:`Responder`'s ``finally``, around everything, so it is also released when the client was gone
 before the first byte. (A generator's own ``finally`` would not run then: it was never started.)
+
+The moment at which writing is given up is one cancel scope's deadline: it is set anew before each
+write, and once the session has ended it is brought forward, for good.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -14,7 +18,8 @@ from urllib.parse import parse_qs
 
 import anyio
 
-from sse_kit.shutdown import on_server_stop
+from sse_kit.shutdown import GRACE, on_server_stop
+from sse_kit.stalled import Line, end_full
 from sse_kit.states import CloseReason
 
 if TYPE_CHECKING:
@@ -34,9 +39,6 @@ HEADERS = {
     "x-accel-buffering": "no",
 }
 """What every stream is sent with; no ``Connection``, which HTTP/2 forbids (RFC 9113, 8.2.2)."""
-
-STOP_GRACE = 1.0
-"""Seconds that a write under way may still take once the stream was ended."""
 
 
 class Session(Protocol):
@@ -67,7 +69,7 @@ class Session(Protocol):
         ...
 
     def on_end(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called when the session ends."""
+        """Have ``callback`` called when the session is cut short; at once, if it was already."""
         ...
 
     def end(self, reason: CloseReason, *, error: str | None = None) -> None:
@@ -82,11 +84,12 @@ def last_event_id(scope: Scope) -> str | None:
     make of headers. Where there is none: the query parameter ``last_event_id``, which is how a page
     connects from the position it was rendered at. An empty one is none.
     """
-    for name, value in scope["headers"]:
+    for name, value in scope.get("headers", ()):
         if name == b"last-event-id":
             return bytes(value).decode("utf-8", "replace") or None
-    query = parse_qs(scope["query_string"], errors="replace")
-    return query.get(b"last_event_id", [b""])[0].decode("utf-8", "replace") or None
+    # Not as bytes: parse_qs takes those for ASCII.
+    query: str = scope.get("query_string", b"").decode("utf-8", "replace")
+    return parse_qs(query, errors="replace").get("last_event_id", [None])[0]
 
 
 async def respond_to_head(send: Send, start: Message) -> None:
@@ -114,20 +117,27 @@ class Responder:
         self._feed = feed
         self._failure: Exception | None = None
         self._tasks = anyio.create_task_group()
+        self._writing = anyio.CancelScope()
+        self._last_moment = math.inf
+        self._finishing = False
+        # The event loop's clock, readable also where no task runs: in a signal's callback.
+        self._clock_offset = anyio.current_time() - time.monotonic()
 
-    async def run(self, receive: Receive, send: Send, start: Message) -> None:
+    async def run(self, scope: Scope, receive: Receive, send: Send, *, start: Message) -> None:
         """Send ``start`` and the stream; return with the session over, whatever happened.
 
         A client that leaves or stops reading is no error. What ``feed`` raises, or the session, is
-        raised as it is.
+        raised as it is, once what was there before is written; the response is left incomplete
+        then, so that the client can tell.
         """
+        line = Line(scope, receive)
         try:
-            with on_server_stop(partial(self._session.end, CloseReason.SERVER_STOP)):
+            with on_server_stop(partial(self._session.end, CloseReason.SERVER_STOP), line):
                 async with self._tasks:
-                    self._tasks.start_soon(self._watch_client, receive)
+                    self._tasks.start_soon(self._guard, partial(self._watch_client, receive))
                     if self._feed is not None:
                         self._tasks.start_soon(self._guard, self._feed)
-                    await self._guard(partial(self._write, send, start))
+                    await self._guard(partial(self._write, send, start, line))
                     self._tasks.cancel_scope.cancel()
             if self._failure is not None:
                 raise self._failure
@@ -136,43 +146,55 @@ class Responder:
             self._session.end(CloseReason.SERVER_STOP)
 
     async def _guard(self, part: Callable[[], Awaitable[None]]) -> None:
-        """Run a part; its failure ends the others, and leaves the task group unwrapped."""
+        """Run a part; its failure ends the session, and leaves the task group unwrapped."""
         try:
             await part()
         except Exception as error:  # noqa: BLE001  raised in run()
             self._failure = self._failure or error
             self._session.end(CloseReason.ERROR, error=repr(error))
-            self._tasks.cancel_scope.cancel()
 
     async def _watch_client(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         self._session.end(CloseReason.CLIENT_LEFT)
-        self._tasks.cancel_scope.cancel()
+        if self._finishing:
+            # Servers say so too once they have all of the response: hypercorn in the middle of the
+            # last send(), whose rest must not be cancelled.
+            self._hurry()
+        else:
+            self._tasks.cancel_scope.cancel()
 
-    async def _write(self, send: Send, start: Message) -> None:
-        cut = anyio.CancelScope()
-        # The event loop's clock, readable also where no task runs: in a signal's callback.
-        offset = anyio.current_time() - time.monotonic()
+    def _hurry(self) -> None:
+        """Give up writing soon; also called where no task runs."""
+        self._last_moment = time.monotonic() + self._clock_offset + GRACE
+        self._writing.deadline = min(self._writing.deadline, self._last_moment)
 
-        def hurry() -> None:
-            cut.deadline = time.monotonic() + offset + STOP_GRACE
-
-        self._session.on_end(hurry)
+    async def _write(self, send: Send, start: Message, line: Line) -> None:
+        self._session.on_end(self._hurry)
+        stalled = False
         try:
-            with cut:
+            with self._writing:
                 await self._write_all(send, start)
+        except TimeoutError:  # of a middleware around send()
+            stalled = True
         except OSError:
             self._session.end(CloseReason.CLIENT_LEFT)
+        if stalled or self._writing.cancelled_caught:
+            self._session.end(CloseReason.SEND_TIMEOUT)
+            self._finishing = False
+            end_full([line])
+            # Until the server tells us: it would take an incomplete response ill before it knows.
+            await anyio.sleep(GRACE)
 
     async def _write_all(self, send: Send, start: Message) -> None:
         session = self._session
-        await send(start)
-        await self._send(send, session.opening())
+        await self._send(send, start)
+        await self._send(send, _body(session.opening()))
         while chunk := await self._next():
-            if not await self._send(send, chunk):
-                return
-        await send({"type": "http.response.body", "body": session.farewell(), "more_body": False})
+            await self._send(send, _body(chunk))
+        if self._failure is None:
+            self._finishing = True
+            await self._send(send, _body(session.farewell(), more=False))
 
     async def _next(self) -> bytes:
         """Return what to write next; empty at the end."""
@@ -184,10 +206,12 @@ class Responder:
                 return session.heartbeat()
         return chunk
 
-    async def _send(self, send: Send, chunk: bytes) -> bool:
-        """Write; False: the client did not take it in time."""
-        with anyio.move_on_after(self._settings.send_timeout) as patience:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        if patience.cancelled_caught:
-            self._session.end(CloseReason.SEND_TIMEOUT)
-        return not patience.cancelled_caught
+    async def _send(self, send: Send, message: Message) -> None:
+        patience = anyio.current_time() + self._settings.send_timeout
+        self._writing.deadline = min(patience, self._last_moment)
+        await send(message)
+        self._writing.deadline = self._last_moment
+
+
+def _body(chunk: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": chunk, "more_body": more}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 PORT = 8000
+MAX_PORT = 65_535
 LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  a name for it, not a default
 
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--host", default=HOST, help="address to listen on (default: %(default)s)")
     demo.add_argument(
-        "--port", default=PORT, type=int, help="0 takes a free one (default: %(default)s)"
+        "--port", default=PORT, type=_port, help="0 takes a free one (default: %(default)s)"
     )
     demo.add_argument("--open", action="store_true", help="open the page in a browser")
     return parser
@@ -61,39 +62,41 @@ def _version() -> str:
         return "sse-kit, not installed"
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > MAX_PORT:
+        problem = f"{text!r} is no port: use 0 to {MAX_PORT}"
+        raise argparse.ArgumentTypeError(problem)
+    return int(text)
+
+
 class _CannotListen(Exception):
     """The address cannot be listened on."""
 
-    def __init__(self, host: str, port: int, error: OSError | OverflowError) -> None:
+    def __init__(self, host: str, port: int, error: OSError) -> None:
         super().__init__(host, port, error)
-        self.host, self.port, self.error = host, port, error
+        self.host, self.port = host, port
+        code = error.errno or 0  # below 0 for names that do not resolve
+        self.reason = os.strerror(code) if code > 0 else error.strerror
 
     def __str__(self) -> str:
         return (
-            f"cannot listen on {self.host!r}, port {self.port} ({_reason(self.error)}): stop what "
+            f"cannot listen on {self.host!r}, port {self.port} ({self.reason}): stop what "
             f"listens there, or choose others with --host and --port (0 takes a free port)"
         )
 
 
-def _reason(error: OSError | OverflowError) -> str:
-    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-
-
 def _demo(host: str, port: int, *, browser: bool) -> None:
-    try:
-        import uvicorn  # noqa: PLC0415  of the extra
-    except ImportError as error:
-        raise MissingExtra("uvicorn", "cli") from error
-    from sse_kit.demo.app import create_app  # noqa: PLC0415  needs the extra
+    from sse_kit.demo.server import serve  # noqa: PLC0415  needs the extra
 
-    app = create_app(hosts=None if host in EVERYWHERE else LOCAL | {host})
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
     with _listen(host, port) as listener:
         url = _url(listener)
-        _announce(url)
-        if browser:
-            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-        uvicorn.Server(config).run(sockets=[listener])
+
+        def ready() -> None:
+            _announce(url)
+            if browser:
+                threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+        serve(listener, hosts=None if host in EVERYWHERE else LOCAL | {host}, ready=ready)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -101,7 +104,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
         return socket.create_server((address[0], port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise _CannotListen(host, port, error) from error
 
 

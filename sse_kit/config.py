@@ -14,7 +14,7 @@ from sse_kit.messages import MAX_RETRY
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-Milliseconds = Annotated[int, Field(ge=0, le=MAX_RETRY // 2)]  # half: clients are told up to 1.5
+Milliseconds = Annotated[int, Field(ge=0, le=MAX_RETRY)]
 
 
 class Settings(BaseModel):

@@ -12,7 +12,7 @@ import random
 from typing import TYPE_CHECKING
 
 from sse_kit.codec import encode
-from sse_kit.messages import SSEMessage
+from sse_kit.messages import MAX_RETRY, SSEMessage
 
 if TYPE_CHECKING:
     from sse_kit.transports.base import Gap, Position
@@ -28,7 +28,8 @@ JITTER = 0.5
 
 def jittered(retry: int, spread: int | None = None) -> int:
     """Return a reconnection time between ``retry`` and ``spread`` more (milliseconds)."""
-    return retry + round(random.random() * (retry * JITTER if spread is None else spread))  # noqa: S311
+    more = random.random() * (retry * JITTER if spread is None else spread)  # noqa: S311
+    return min(retry + round(more), MAX_RETRY)
 
 
 def opening(retry: int) -> bytes:

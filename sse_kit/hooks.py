@@ -82,7 +82,10 @@ class Hooks:
 
 
 class HookRunner:
-    """Calls hooks, for one run of a registry; the asynchronous ones run in ``tasks``."""
+    """Calls hooks, for one run of a registry; the asynchronous ones run in ``tasks``.
+
+    They are cancelled by :meth:`finish` alone: what they save is needed most when all else ends.
+    """
 
     def __init__(self, hooks: Hooks, tasks: TaskGroup) -> None:
         self._hooks = hooks
@@ -90,33 +93,32 @@ class HookRunner:
         self._open: set[str] = set()
         # By connection id, while a hook runs for it: what comes after that.
         self._waiting: dict[str, deque[tuple[Hook[Any] | None, Opened | Closed]]] = {}
-        self._running = 0
+        self._running: set[anyio.CancelScope] = set()
         self._done = Wakeup()
 
-    def opened(self, event: Opened) -> None:
-        """Tell of a connection."""
-        self._open.add(event.connection_id)
-        self._tell_in_order(self._hooks.connected, event)
-
-    def closed(self, event: Closed) -> None:
-        """Tell of the end of a connection, if its beginning was told of."""
-        if event.connection_id in self._open:
-            self._open.remove(event.connection_id)
-            self._tell_in_order(self._hooks.disconnected, event)
-
-    def published(self, event: MessagePublished) -> None:
-        """Tell of a message."""
-        under_way = _call(self._hooks.published, event)
-        if under_way is not None:
-            self._start(under_way)
+    def tell(self, event: Opened | Closed | MessagePublished) -> None:
+        """Tell of a message, of a connection, and of its end if its beginning was told."""
+        match event:
+            case MessagePublished():
+                self._start(_call(self._hooks.published, event))
+            case Opened():
+                self._open.add(event.connection_id)
+                self._tell_in_order(self._hooks.connected, event)
+            case Closed() if event.connection_id in self._open:
+                self._open.remove(event.connection_id)
+                self._tell_in_order(self._hooks.disconnected, event)
+            case _:
+                pass
 
     async def finish(self) -> None:
         """Wait until no hook runs, for :data:`HOOK_PATIENCE` at most, also when cancelled."""
-        with anyio.move_on_after(HOOK_PATIENCE, shield=True) as patience:
+        with anyio.move_on_after(HOOK_PATIENCE, shield=True):
             while self._running:
                 await self._done.wait()
-        if patience.cancelled_caught:
-            logger.warning("hooks took too long, %s are cut off", self._running)
+        if self._running:
+            logger.warning("hooks took too long, %s are cut off", len(self._running))
+        for scope in self._running:
+            scope.cancel()
 
     def _tell_in_order(self, hook: Hook[Any] | None, event: Opened | Closed) -> None:
         waiting = self._waiting.get(event.connection_id)
@@ -137,13 +139,16 @@ class HookRunner:
                 await under_way
         del self._waiting[connection_id]
 
-    def _start(self, under_way: Awaitable[object]) -> None:
-        self._running += 1
-        self._tasks.start_soon(self._run, under_way)
+    def _start(self, under_way: Awaitable[object] | None) -> None:
+        if under_way is not None:
+            scope = anyio.CancelScope(shield=True)
+            self._running.add(scope)
+            self._tasks.start_soon(self._run, under_way, scope)
 
-    async def _run(self, under_way: Awaitable[object]) -> None:
-        await under_way
-        self._running -= 1
+    async def _run(self, under_way: Awaitable[object], scope: anyio.CancelScope) -> None:
+        with scope:
+            await under_way
+        self._running.discard(scope)
         self._done.wake()
 
 

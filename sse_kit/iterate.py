@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
-from anyio import to_thread
+from anyio.lowlevel import current_token
 
 from sse_kit import frames
 from sse_kit.codec import encode
 from sse_kit.messages import SSEMessage
+from sse_kit.shutdown import call_soon
 from sse_kit.states import CloseReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Content: TypeAlias = AsyncIterable[object] | Iterable[object]
-"""Values that :meth:`SSEMessage.of` takes; a sync iterable is run in a worker thread."""
+"""Values that :meth:`SSEMessage.of` takes; a sync iterable is run in a thread of its own."""
 
 AHEAD = 16
 """Messages that the content may be ahead of its client; then it has to wait."""
 
 CLEANUP = 10.0
 """Seconds that a generator's ``finally`` may take once its client is gone."""
+
+THREAD = "sse-kit iterator"
+"""The name of the threads that sync iterables run in."""
 
 _END = object()
 
@@ -88,8 +97,10 @@ class IteratorSession:
         return encode(self._close_event)
 
     def on_end(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called when it ends."""
+        """Have ``callback`` called when it ends before its content; at once, if it has."""
         self._on_end = callback
+        if self.is_over():
+            self._tell_end()
 
     def end(self, reason: CloseReason, *, error: str | None = None) -> None:
         """End it; the first call counts."""
@@ -98,7 +109,10 @@ class IteratorSession:
         self.reason = reason
         self.error = error
         self._changed.set()
-        if self._on_end is not None and reason is not CloseReason.FINISHED:
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        if self._on_end is not None and self.reason is not CloseReason.FINISHED:
             self._on_end()
 
     async def _wait_for_room(self) -> None:
@@ -120,21 +134,62 @@ def _values(content: Content) -> AsyncIterator[object]:
 
 
 class _ThreadIterator:
-    """A sync iterator, stepped in a worker thread, so that it may block."""
+    """A sync iterable, run from beginning to end in a thread of its own.
 
-    def __init__(self, iterator: Iterator[object]) -> None:
-        self._iterator = iterator
+    Of its own: it may block for as long as it likes without using up the workers that others share,
+    and what belongs to one thread (a ``sqlite3`` connection) works in it. A daemon: a call that
+    never returns does not keep the process from ending.
+    """
+
+    def __init__(self, content: Iterable[object]) -> None:
+        self._iterator = iter(content)
+        self._token = current_token()
+        self._steps: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._busy = False
+        self._answered = anyio.Event()
+        self._value: object = None
+        self._error: BaseException | None = None
+        Thread(target=copy_context().run, args=(self._run,), name=THREAD, daemon=True).start()
 
     def __aiter__(self) -> AsyncIterator[object]:
         return self
 
     async def __anext__(self) -> object:
-        value = await to_thread.run_sync(next, self._iterator, _END)
+        value = await self._do(partial(next, self._iterator, _END))
         if value is _END:
             raise StopAsyncIteration
         return value
 
     async def aclose(self) -> None:
+        """Close the iterator, if it can be; does not wait for a step that still blocks."""
         close = getattr(self._iterator, "close", None)
         if close is not None:
-            await to_thread.run_sync(close)
+            if self._busy:
+                self._steps.put(close)
+            else:
+                await self._do(close)
+        self._steps.put(None)
+
+    async def _do(self, step: Callable[[], object]) -> object:
+        self._answered = anyio.Event()
+        self._busy = True
+        self._steps.put(step)
+        await self._answered.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def _run(self) -> None:
+        while step := self._steps.get():
+            value, error = None, None
+            try:
+                value = step()
+            except BaseException as raised:  # noqa: BLE001  raised where it is waited for
+                error = raised
+            with suppress(RuntimeError):  # the event loop has ended
+                call_soon(self._token, partial(self._answer, value, error))
+
+    def _answer(self, value: object, error: BaseException | None) -> None:
+        self._value, self._error = value, error
+        self._busy = False
+        self._answered.set()

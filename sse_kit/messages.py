@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Never, NoReturn, Self, cast
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
@@ -41,6 +40,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Unicode's category Cc."""
 
 _BYTES: tuple[type, ...] = (bytes, bytearray, memoryview)
+_JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def _refuse(field: str, value: object, problem: str, remedy: str) -> NoReturn:
@@ -96,7 +96,7 @@ EventId = Annotated[str, AfterValidator(_event_id)]
 """Without control characters and edge white space, at most 256 bytes of UTF-8; ``""`` resets."""
 
 
-class SSEMessage(BaseModel):
+class SSEMessage(BaseModel, frozen=True, strict=True, extra="forbid"):
     """One event of a stream; frozen, and valid by construction.
 
     ``data`` is text of any number of lines (CR and CRLF arrive as LF), ``event`` its name,
@@ -109,8 +109,6 @@ class SSEMessage(BaseModel):
             at all. Inside another pydantic model it is that model's ``ValidationError``.
 
     """
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     data: Annotated[str, AfterValidator(partial(_unicode, "data"))] | None = None
     event: EventName | None = None
@@ -201,7 +199,7 @@ def text_of(value: object) -> str:
 def _json_of(value: object) -> str:
     if isinstance(value, BaseModel):
         return value.model_dump_json()
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return _JSON.encode(value)
 
 
 def _html_of(value: object) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from sse_kit import frames
 from sse_kit.errors import NotPublishable
@@ -72,7 +72,8 @@ def topics_of(topics: object) -> tuple[str, ...]:
     """
     if isinstance(topics, str | bytes) or not isinstance(topics, Iterable):
         return (check_topic(topics),)
-    return tuple(dict.fromkeys(map(check_topic, topics))) or (check_topic(""),)
+    several = cast("Iterable[object]", topics)
+    return tuple(dict.fromkeys(map(check_topic, several))) or (check_topic(""),)
 
 
 def sendable(value: object, *, event: str | None = None) -> SSEMessage:

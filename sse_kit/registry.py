@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import anyio
-from anyio import RunFinishedError, from_thread, get_cancelled_exc_class
+from anyio import get_cancelled_exc_class
 
 from sse_kit.admission import Admission, Wanted
 from sse_kit.asgi import last_event_id
@@ -22,7 +21,6 @@ from sse_kit.errors import (
     PublishFailed,
     RegistryNotRunning,
     RegistryRunning,
-    WrongThread,
 )
 from sse_kit.hooks import Hooks, MessagePublished
 from sse_kit.lifespan import Lifespan
@@ -75,7 +73,7 @@ class ConnectionRegistry:
         self._runtime: Runtime | None = None
         self._lifetime: AbstractAsyncContextManager[None] | None = None
         level = logging.INFO if debug else logging.DEBUG
-        self._table = ConnectionTable(level=level, opened=self._opened, closed=self._closed)
+        self._table = ConnectionTable(level=level, tell=self._tell)
         self._admission = Admission(self.settings, self._table, follow=self._follow)
         self.stats_endpoint = json_endpoint(self.get_stats)
 
@@ -222,7 +220,7 @@ class ConnectionRegistry:
         published = await self.transport.publish(Publication(topics, dump_payload(message), key))
         if self._runtime is runtime:
             told = MessagePublished(published.position, topics, message.event, published.duplicate)
-            runtime.hooks.published(told)
+            runtime.hooks.tell(told)
         return published.position
 
     def publish_from_thread(
@@ -242,8 +240,6 @@ class ConnectionRegistry:
 
         """
         runtime = self._running("publish_from_thread()")
-        if threading.get_ident() == runtime.thread:
-            raise WrongThread("publish_from_thread()", "use 'await registry.publish(…)'")
         key = secrets.token_hex(16) if key is None else key
 
         async def publish() -> Position:
@@ -252,10 +248,7 @@ class ConnectionRegistry:
             except get_cancelled_exc_class() as error:
                 raise PublishFailed(key, "the event loop is over") from error
 
-        try:
-            return from_thread.run(publish, token=runtime.token)
-        except RunFinishedError as error:
-            raise RegistryNotRunning("publish_from_thread()") from error
+        return runtime.run_from_thread("publish_from_thread()", publish)
 
     async def send(self, connection_id: str, value: object, *, event: str | None = None) -> bool:
         """Give a message to one connection of this process; see :meth:`SSEConnection.send`.
@@ -345,10 +338,6 @@ class ConnectionRegistry:
     def _follow(self, connection: SSEConnection) -> None:
         self._running("a connection with topics").follow(connection)
 
-    def _opened(self, event: Opened) -> None:
+    def _tell(self, event: Opened | Closed) -> None:
         if self._runtime is not None:
-            self._runtime.hooks.opened(event)
-
-    def _closed(self, event: Closed) -> None:
-        if self._runtime is not None:
-            self._runtime.hooks.closed(event)
+            self._runtime.hooks.tell(event)

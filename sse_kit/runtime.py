@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
+from anyio import RunFinishedError, from_thread
 from anyio.lowlevel import current_token
 
 from sse_kit import pump
+from sse_kit.errors import RegistryNotRunning, WrongThread
 from sse_kit.hooks import HookRunner, Hooks
 from sse_kit.hub import Hub
 from sse_kit.leases import TICK
@@ -19,7 +21,7 @@ from sse_kit.subscription import Subscription
 from sse_kit.transports.base import Position, SupportsReplay
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from anyio.abc import TaskGroup
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from sse_kit.connection import SSEConnection
     from sse_kit.leases import Leases
     from sse_kit.transports.base import Transport
+
+
+T = TypeVar("T")
 
 
 class Runtime:
@@ -37,8 +42,8 @@ class Runtime:
     ) -> None:
         self.hub = hub
         self.hooks = hooks
-        self.token = current_token()
-        self.thread = threading.get_ident()
+        self._token = current_token()
+        self._thread = threading.get_ident()
         self._replayer = replayer
         self._settings = settings
 
@@ -60,7 +65,22 @@ class Runtime:
     def call_soon(self, callback: Callable[[], object]) -> None:
         """Call back in the event loop; from any thread or signal. Not at all, if that is over."""
         with suppress(RuntimeError):
-            call_soon(self.token, callback)
+            call_soon(self._token, callback)
+
+    def run_from_thread(self, call: str, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run ``function`` in the event loop, on behalf of ``call`` in another thread; blocks.
+
+        Raises:
+            WrongThread: it is the event loop's own.
+            RegistryNotRunning: the event loop is over.
+
+        """
+        if threading.get_ident() == self._thread:
+            raise WrongThread(call, "await the method without '_from_thread'")
+        try:
+            return from_thread.run(function, token=self._token)
+        except RunFinishedError as error:
+            raise RegistryNotRunning(call) from error
 
     def stats(self) -> dict[str, Any]:
         """Tell what the hub counts."""

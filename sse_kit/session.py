@@ -55,8 +55,11 @@ class ConnectionSession:
         return b"" if goodbye is None else frames.bye(goodbye)
 
     def on_end(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called when the connection ends."""
-        self._connection.on_end(callback)
+        """Have ``callback`` called when the connection ends; at once, if it has."""
+        if self.is_over():
+            callback()
+        else:
+            self._connection.on_end(callback)
 
     def end(
         self, reason: CloseReason, *, error: str | None = None, spread: int | None = None

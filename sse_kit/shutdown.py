@@ -18,18 +18,26 @@ import multiprocessing
 import signal
 import threading
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from anyio.lowlevel import EventLoopToken, RunVar, current_token
+
+from sse_kit.stalled import end_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from types import FrameType
 
+    from sse_kit.stalled import Line
+
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+GRACE = 1.0
+"""Seconds that clients get to take what is left when the server stops."""
 
 LINGER = 10.0
 """Seconds for which a stop is remembered: a request accepted before it may start its stream after
@@ -40,12 +48,18 @@ POLL = 0.1
 the main process when that sets it."""
 
 
+@runtime_checkable
 class _Event(Protocol):
     def is_set(self) -> bool: ...
 
 
 def call_soon(token: EventLoopToken, callback: Callable[[], object]) -> None:
-    """Have ``callback`` called in the loop of ``token``; from any thread, also from a signal."""
+    """Have ``callback`` called in the loop of ``token``; from any thread, also from a signal.
+
+    Raises:
+        RuntimeError: the loop has ended.
+
+    """
     native: Any = token.native_token
     if hasattr(native, "run_sync_soon"):
         native.run_sync_soon(callback)
@@ -53,13 +67,51 @@ def call_soon(token: EventLoopToken, callback: Callable[[], object]) -> None:
         native.call_soon_threadsafe(callback)
 
 
+class _Link:
+    """A handler in the chain of one signal: tells us, then goes on to the previous one.
+
+    Who set a handler after us may call this one for ever, so it goes on also when it was taken out.
+    The default action ends the process, so the first time it waits until the streams are closed.
+    """
+
+    def __init__(self, number: int, told: Callable[[], None]) -> None:
+        self._number = number
+        self._told: Callable[[], None] | None = told
+        self._due = False
+        self._previous: Any = signal.getsignal(number)
+        # None: set by C code, which cannot be called from here.
+        if self._previous is not None:
+            signal.signal(number, self)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        told, again = self._told, self._due
+        if told is not None:
+            told()
+        if callable(self._previous):
+            self._previous(number, frame)
+        elif self._previous == signal.SIG_DFL:
+            self._due = True
+            if told is None or again:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+
+    def take_out(self) -> bool:
+        """Leave the chain; tell whether the default action is due."""
+        self._told = None
+        current: object = signal.getsignal(self._number)
+        # Who set a handler after us keeps it, and a server that has restored its own.
+        if current is self:
+            signal.signal(self._number, self._previous)
+        return self._due
+
+
 class _StopWatch:
     """The open streams of one event loop, and what tells them that the server stops."""
 
     def __init__(self) -> None:
         self._token = current_token()
-        self._streams: dict[object, Callable[[], None]] = {}
-        self._previous: dict[int, Any] = {}
+        self._streams: dict[Line, Callable[[], None]] = {}
+        self._chain: dict[int, _Link] = {}
         self._stopped_at: float | None = None
         self._worker_event = _hypercorn_event()
         self._idle = threading.Event()
@@ -71,41 +123,33 @@ class _StopWatch:
             return True
         return self._stopped_at is not None and time.monotonic() - self._stopped_at < LINGER
 
-    def add(self, stream: object, end: Callable[[], None]) -> None:
+    def add(self, line: Line, end: Callable[[], None]) -> None:
         if not self._streams:
-            self._chain()
-            self._poll()
-        self._streams[stream] = end
+            self._watch_signals()
+            self._watch_hypercorn()
+        self._streams[line] = end
 
-    def discard(self, stream: object) -> None:
-        del self._streams[stream]
+    def discard(self, line: Line) -> None:
+        del self._streams[line]
         if not self._streams:
-            self._unchain()
             self._idle.set()
+            due = [number for number, link in self._chain.items() if link.take_out()]
+            self._chain.clear()
+            for number in due:
+                self._call_soon(partial(signal.raise_signal, number))
 
     def stop(self) -> None:
-        """End all streams; runs in the loop."""
-        for end in list(self._streams.values()):
+        """End all streams, and later the connections that still take nothing; in the loop."""
+        streams = dict(self._streams)
+        for end in streams.values():
             end()
+        self._later(partial(end_full, streams.keys()))
 
-    def _chain(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in SIGNALS:
-            previous = signal.getsignal(number)
-            if previous is not None:
-                # None: set by C code, which cannot be called from here.
-                self._previous[number] = previous
-                signal.signal(number, self._on_signal)
+    def _watch_signals(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._chain = {number: _Link(number, self._on_signal) for number in SIGNALS}
 
-    def _unchain(self) -> None:
-        for number, previous in self._previous.items():
-            # Somebody who set a handler after us, a server that has restored its own, keeps it.
-            if signal.getsignal(number) == self._on_signal:
-                signal.signal(number, previous)
-        self._previous.clear()
-
-    def _poll(self) -> None:
+    def _watch_hypercorn(self) -> None:
         if self._worker_event is not None:
             self._idle = threading.Event()
             arguments = (self._worker_event, self._idle)
@@ -114,21 +158,22 @@ class _StopWatch:
     def _look(self, event: _Event, idle: threading.Event) -> None:
         while not idle.wait(POLL):
             if event.is_set():
-                call_soon(self._token, self.stop)
+                self._call_soon(self.stop)
                 return
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self) -> None:
         self._stopped_at = time.monotonic()
-        try:
-            call_soon(self._token, self.stop)
-        except RuntimeError:
-            logger.debug("signal %s after the event loop closed", number)
-        previous = self._previous.get(number, signal.SIG_DFL)
-        if callable(previous):
-            previous(number, frame)
-        elif previous == signal.SIG_DFL:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+        self._call_soon(self.stop)
+
+    def _later(self, callback: Callable[[], None]) -> None:
+        # A thread, because event loops have no common way to say it where no task runs.
+        timer = threading.Timer(GRACE, self._call_soon, (callback,))
+        timer.daemon = True
+        timer.start()
+
+    def _call_soon(self, callback: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and with it every stream
+            call_soon(self._token, callback)
 
 
 _watch: RunVar[_StopWatch] = RunVar("sse_kit_stop_watch")
@@ -136,24 +181,29 @@ _watch: RunVar[_StopWatch] = RunVar("sse_kit_stop_watch")
 
 def _hypercorn_event() -> _Event | None:
     """Return the event that hypercorn passes to its worker processes, if this is one."""
-    arguments = getattr(multiprocessing.current_process(), "_kwargs", {})
-    event = arguments.get("shutdown_event") if isinstance(arguments, dict) else None
-    return event if hasattr(event, "is_set") else None
+    arguments: object = getattr(multiprocessing.current_process(), "_kwargs", None)
+    match arguments:
+        case {"shutdown_event": _Event() as event}:
+            return event
+        case _:
+            return None
 
 
 @contextmanager
-def on_server_stop(end: Callable[[], None]) -> Generator[None, None, None]:
-    """Have ``end`` called once the server is told to stop; at once, if it was already."""
+def on_server_stop(end: Callable[[], None], line: Line) -> Generator[None, None, None]:
+    """Have ``end`` called once the server is told to stop; at once, if it was already.
+
+    ``line`` is the stream's connection, which is ended somewhat later if its client has stalled.
+    """
     try:
         watch = _watch.get()
     except LookupError:
         watch = _StopWatch()
         _watch.set(watch)
-    stream = object()
-    watch.add(stream, end)
+    watch.add(line, end)
     try:
         if watch.stopped:
             end()
         yield
     finally:
-        watch.discard(stream)
+        watch.discard(line)

@@ -9,6 +9,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from pydantic import BaseModel
 from starlette.requests import Request  # noqa: TC002  FastHTML reads the annotation
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -16,15 +17,15 @@ from sse_kit import asgi
 from sse_kit.config import StreamSettings
 from sse_kit.errors import InvalidInput, InvalidSetting
 from sse_kit.iterate import Content, IteratorSession
-from sse_kit.messages import SSEMessage
+from sse_kit.outgoing import sendable
+from sse_kit.states import CloseReason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from starlette.background import BackgroundTask
     from starlette.types import Receive, Scope, Send
-
-    from sse_kit.states import CloseReason
 
 logger = logging.getLogger(__name__)
 
@@ -49,16 +50,18 @@ class StreamClosed:
 class EventSourceResponse(Response):
     """Streams ``content``: an async or sync iterable of what :meth:`SSEMessage.of` takes.
 
-    ``heartbeat`` and ``send_timeout`` in seconds, ``retry`` in milliseconds (None: 2 to 3 s),
-    see :class:`~sse_kit.config.StreamSettings`. ``on_close`` is called with a
-    :class:`StreamClosed` whenever a run of the response ends, also if the client left before the
-    first byte; it may be async. ``close_event`` is sent when the content comes to its end, so that
-    a page can close its EventSource: else that comes back and runs the content again.
+    An async generator runs in one task from beginning to end, a sync one in a thread of its own;
+    their ``finally`` runs when the client leaves. ``heartbeat`` and ``send_timeout`` in seconds,
+    ``retry`` in milliseconds (None: 2 to 3 s), see :class:`~sse_kit.config.StreamSettings`.
+    ``on_close`` is called with a :class:`StreamClosed` whenever a run of the response ends, also if
+    the client left before the first byte, or only asked for HEAD; it may be async. ``close_event``
+    is sent when the content comes to its end, so that a page can close its EventSource: else that
+    comes back and runs the content again.
 
     Raises:
-        InvalidInput: ``content`` cannot be iterated over, or is one str or bytes.
+        InvalidInput: ``content`` cannot be iterated over, or is itself one event.
         InvalidSetting: a setting outside its range, a header that would break the stream.
-        InvalidMessage: a ``close_event`` that is no event name.
+        InvalidMessage: a ``close_event`` that is no event name, or a reserved one.
 
     """
 
@@ -74,9 +77,7 @@ class EventSourceResponse(Response):
         on_close: Callable[[StreamClosed], Awaitable[object] | object] | None = None,
         close_event: str | None = "close",
     ) -> None:
-        if isinstance(content, str | bytes | Mapping) or not isinstance(
-            content, AsyncIterable | Iterable
-        ):
+        if not _is_iterable_of_events(content):
             raise InvalidInput("content", content, "is no iterable of events", "pass a generator")
         self.settings = StreamSettings(
             heartbeat=heartbeat,
@@ -84,28 +85,36 @@ class EventSourceResponse(Response):
             send_timeout=send_timeout,
         )
         self.status_code = status_code
-        self.background = None
+        self.background: BackgroundTask | None = None
         self.init_headers({**asgi.HEADERS, **_checked(headers)})
         self._content = content
         self._on_close = on_close
-        self._close_event = SSEMessage("", event=close_event) if close_event else None
+        self._close_event = None
+        if close_event is not None:
+            self._close_event = sendable("", event=close_event)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["method"] == "HEAD":
-            await asgi.respond_to_head(send, self._start())
+            await self._answer_head(send)
         else:
             await self._stream(scope, receive, send)
         if self.background is not None:
             await self.background()
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def _answer_head(self, send: Send) -> None:
+        try:
+            await asgi.respond_to_head(send, self._start())
+        finally:
+            await self._closed(StreamClosed(CloseReason.FINISHED))
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         session = IteratorSession(
             self._content, retry=self.settings.retry, close_event=self._close_event
         )
         responder = asgi.Responder(session, settings=self.settings, feed=session.feed)
         try:
-            await responder.run(receive, send, self._start())
+            await responder.run(scope, receive, send, start=self._start())
         finally:
             assert session.reason is not None, "run() ends its session"  # noqa: S101
             await self._closed(StreamClosed(session.reason, session.error))
@@ -150,7 +159,15 @@ class TopicResponse(EventSourceResponse):
                 await PlainTextResponse("not allowed", 403)(scope, receive, send)
                 return
             responder = asgi.Responder(session, settings=self.settings)
-            await responder.run(receive, send, self._start())
+            await responder.run(scope, receive, send, start=self._start())
+
+
+def _is_iterable_of_events(content: object) -> bool:
+    """Refuse also what can be iterated over, but is meant as one event: text, a model, HTML."""
+    single = (str, bytes, bytearray, memoryview, Mapping, BaseModel)
+    if isinstance(content, single) or hasattr(type(content), "__ft__"):
+        return False
+    return isinstance(content, AsyncIterable | Iterable)
 
 
 def _checked(headers: Mapping[str, str] | None) -> dict[str, str]:

@@ -19,21 +19,14 @@ logger = logging.getLogger(__name__)
 
 
 class ConnectionTable:
-    """Connections by id, oldest first; ``opened`` and ``closed`` are told of each.
+    """Connections by id, oldest first; each one's beginning and end are told, and logged.
 
-    Both are logged at ``level``, with the facts of the connection beside the message.
+    The log is written at ``level``, with the facts of the connection beside the message.
     """
 
-    def __init__(
-        self,
-        *,
-        level: int,
-        opened: Callable[[Opened], None],
-        closed: Callable[[Closed], None],
-    ) -> None:
+    def __init__(self, *, level: int, tell: Callable[[Opened | Closed], None]) -> None:
         self._level = level
-        self._opened = opened
-        self._closed = closed
+        self._tell = tell
         self._connections: dict[str, SSEConnection] = {}
         self._counter = 0
 
@@ -76,7 +69,7 @@ class ConnectionTable:
             connection.metadata,
             connection.last_event_id,
         )
-        self._opened(opened)
+        self._tell(opened)
 
     def drop(self, connection: SSEConnection, reason: CloseReason) -> None:
         """End it and forget it, wherever it stands; twice is harmless."""
@@ -95,7 +88,7 @@ class ConnectionTable:
         )
         facts = {**_facts(connection), "reason": closed.reason, "duration": closed.duration}
         logger.log(self._level, "disconnected", extra=facts)
-        self._closed(closed)
+        self._tell(closed)
 
     def stats(self) -> dict[str, Any]:
         """Count: ``total``, ``active``, ``by_type``, ``message_count``."""

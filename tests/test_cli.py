@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sse_kit.cli import main
 from tests.demo.process import DemoProcess, run
 
 OPENED = "opened.txt"
@@ -61,14 +62,20 @@ def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
     assert re.fullmatch(rf"sse-kit: .*'127\.0\.0\.1', port {port} .*--port.*\n", told.stderr)
 
 
-@pytest.mark.parametrize("options", [("--port", "65536"), ("--host", "no.such.host.invalid")])
-def test_an_address_that_is_none_is_a_sentence(tmp_path: Path, options: tuple[str, str]) -> None:
+def test_a_host_that_is_none_is_a_sentence(tmp_path: Path) -> None:
     """It names what was asked for."""
-    told = run("demo", *options, cwd=tmp_path)
+    told = run("demo", "--host", "no.such.host.invalid", cwd=tmp_path)
     assert told.returncode == 1
-    assert told.stderr.startswith("sse-kit: cannot listen on")
+    assert told.stderr.startswith("sse-kit: cannot listen on 'no.such.host.invalid'")
     assert told.stderr.count("\n") == 1
-    assert options[1] in told.stderr
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_a_port_that_is_none_is_a_misuse(capsys: pytest.CaptureFixture[str], port: str) -> None:
+    """It is refused before anything is started."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo", f"--port={port}"])
+    assert f"{port!r} is no port" in capsys.readouterr().err
 
 
 def test_it_says_where_the_page_is(tmp_path: Path) -> None:

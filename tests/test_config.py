@@ -7,15 +7,28 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from sse_kit.config import Options, RegistrySettings, Retention, Settings, StreamSettings
+from sse_kit.config import (
+    DrainSettings,
+    Options,
+    RegistrySettings,
+    Retention,
+    Settings,
+    StreamSettings,
+)
 from sse_kit.errors import InvalidSetting
 from sse_kit.messages import MAX_RETRY
+
+LONGEST_RETRY = MAX_RETRY // 2
+"""Clients are told up to one and a half of it, which has to be one that they understand."""
 
 SECONDS = ("heartbeat", "send_timeout", "max_lifetime")
 COUNTS = ("queue_size", "queue_bytes", "ring_size", "ring_bytes", "max_connections")
 NO_SECONDS = (0, 0.0, -1.0, math.inf, math.nan, True, "15", b"15")
+NO_TIMEOUT = (-1, -0.001, math.nan, True, "1", None)
 NO_COUNT = (0, -1, 1.0, True, "1", math.inf, 10**5_000 * -1)
-NO_MILLISECONDS = (-1, MAX_RETRY + 1, 10**5_000, True, 1.0, "1", None)
+NO_MILLISECONDS = (-1, LONGEST_RETRY + 1, 10**5_000, True, 1.0, "1", None)
+
+KINDS = (Retention, StreamSettings, RegistrySettings, DrainSettings)
 
 REFUSED: tuple[tuple[type[Settings], str, Any], ...] = (
     *((RegistrySettings, name, value) for name in SECONDS for value in NO_SECONDS),
@@ -24,7 +37,9 @@ REFUSED: tuple[tuple[type[Settings], str, Any], ...] = (
     *((StreamSettings, name, None) for name in ("heartbeat", "send_timeout")),
     *((Retention, name, value) for name in ("max_records", "max_bytes") for value in NO_COUNT),
     *((Retention, "max_age", value) for value in NO_SECONDS),
-    *((kind, "unknown", 1) for kind in (Retention, StreamSettings, RegistrySettings)),
+    *((DrainSettings, name, value) for name in ("spread", "timeout") for value in NO_TIMEOUT),
+    *((DrainSettings, "spread", value) for value in (24 * 60 * 60 + 1, math.inf)),
+    *((kind, "unknown", 1) for kind in KINDS),
 )
 
 
@@ -44,7 +59,9 @@ def test_a_setting_outside_its_range_is_refused(
     ("kind", "fields"),
     [
         (StreamSettings, {"heartbeat": 1, "retry": 0, "send_timeout": 0.001}),
-        (StreamSettings, {"retry": MAX_RETRY}),
+        (StreamSettings, {"retry": LONGEST_RETRY}),
+        (DrainSettings, {"spread": 0, "timeout": 0}),
+        (DrainSettings, {"spread": 24 * 60 * 60, "timeout": math.inf}),
         (RegistrySettings, {"max_connections": None, "max_lifetime": None}),
         (RegistrySettings, {"queue_size": 1, "queue_bytes": 1, "ring_size": 1, "ring_bytes": 1}),
         (Retention, {"max_records": None, "max_bytes": None, "max_age": None}),
@@ -60,7 +77,7 @@ def test_a_setting_at_the_edge_of_its_range_is_taken(
     assert {name: getattr(settings, name) for name in fields} == fields
 
 
-@pytest.mark.parametrize("kind", [Retention, StreamSettings, RegistrySettings])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_defaults_are_in_their_range(kind: type[Settings]) -> None:
     """Pydantic does not look at defaults: here they are given as values."""
     assert kind(**dict(kind())) == kind()
@@ -71,7 +88,7 @@ def test_a_heartbeat_comes_before_proxies_cut() -> None:
     assert StreamSettings().heartbeat <= 15
 
 
-@pytest.mark.parametrize("kind", [Retention, StreamSettings, RegistrySettings])
+@pytest.mark.parametrize("kind", KINDS)
 def test_settings_cannot_be_changed(kind: type[Settings]) -> None:
     """They may be shared."""
     settings = kind()

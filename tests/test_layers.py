@@ -40,7 +40,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("hooks", "outgoing", "connection"),
     ),
     5: (
-        *("shutdown", "asgi", "iterate", "client"),
+        *("stalled", "shutdown", "asgi", "iterate", "client"),
         *("session", "leases", "table", "admission", "runtime", "lifespan"),
     ),
     6: ("starlette",),

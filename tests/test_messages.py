@@ -206,7 +206,7 @@ class Outer(BaseModel):
     others: list[SSEMessage] = []
 
 
-class Mine(SSEMessage):
+class Mine(SSEMessage, frozen=True):
     origin: str = "here"
 
 

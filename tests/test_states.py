@@ -8,8 +8,15 @@ from itertools import product
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from pydantic import TypeAdapter, ValidationError
 
 from sse_kit.errors import IllegalMove
@@ -91,6 +98,12 @@ class Connection(RuleBasedStateMachine):
             assert specified(self.role.value, self.modelled, state)
             self.modelled = state
 
+    @precondition(lambda self: self.modelled in {"error", "disconnected"})
+    @rule()
+    def is_followed_by_a_new_one(self) -> None:
+        self.status = Connecting()
+        self.modelled = "connecting"
+
     @invariant()
     def is_where_the_model_is(self) -> None:
         assert self.status.state == self.modelled
@@ -111,7 +124,7 @@ class ClientsConnection(Connection):
 @pytest.mark.parametrize("machine", [ServersConnection, ClientsConnection])
 def test_a_connection_goes_only_where_the_design_says(machine: type[Connection]) -> None:
     """Whole lives of servers' and clients' connections; a refused move changes nothing."""
-    run_state_machine_as_test(machine)
+    run_state_machine_as_test(machine, settings=settings(stateful_step_count=20))
 
 
 def test_a_server_s_connection_comes_back_from_no_end() -> None:

@@ -37,11 +37,11 @@ def test_a_stub_that_lies_is_found(tmp_path: Path) -> None:
     """The check can fail: a name, a parameter and a kind that are not there."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     stubs = shutil.copytree(ROOT / "typings", tmp_path / "typings")
-    with (stubs / "fastcore" / "basics.pyi").open("a") as stub:
+    with (stubs / "fastcore" / "xml.pyi").open("a") as stub:
         stub.write("def no_such_name() -> None: ...\n")
-        stub.write("def listify(no_such_parameter: object) -> None: ...\n")
-        stub.write("class ifnone: ...\n")
+        stub.write("def attrmap(no_such_parameter: object) -> None: ...\n")
+        stub.write("class valmap: ...\n")
     told = "\n".join(lies(tmp_path))
-    assert "fastcore.basics.no_such_name is not present at runtime" in told
-    assert "fastcore.basics.listify is inconsistent" in told
-    assert "fastcore.basics.ifnone is not a type" in told
+    assert "fastcore.xml.no_such_name is not present at runtime" in told
+    assert "fastcore.xml.attrmap is inconsistent" in told
+    assert "fastcore.xml.valmap is not a type" in told

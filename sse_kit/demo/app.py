@@ -79,7 +79,7 @@ def _serve_page(app: FastHTML, board: Board) -> None:
     @app.route("/", methods="get")
     async def index(request: Request) -> tuple[Any, ...]:
         state = board.state(tab=secrets.token_urlsafe(9))
-        return page(state, origin=str(request.base_url).rstrip("/"))
+        return page(state, board.messages, origin=str(request.base_url).rstrip("/"))
 
     @app.route("/static/{name}", methods="get")
     async def static(request: Request) -> Response:

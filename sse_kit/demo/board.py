@@ -68,15 +68,19 @@ class Board:
             tasks.cancel_scope.cancel()
 
     def state(self, *, tab: str) -> PageState:
-        """Return what a page starts from."""
+        """Return what a page's script starts from, as of now."""
         return PageState(
             cursor=str(self.registry.position()),
             tab=tab,
             samples=tuple(self._samples),
-            messages=tuple(self._messages),
             job=self.job.status,
             connections=self._roster(),
         )
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What was written, from the oldest that is kept."""
+        return tuple(self._messages)
 
     async def post(self, message: Message) -> None:
         """Keep a message and tell everybody."""

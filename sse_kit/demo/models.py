@@ -96,11 +96,10 @@ class Roster(_Model):
 
 
 class PageState(_Model):
-    """All that a page starts from; ``cursor`` was taken before the rest, so nothing is missed."""
+    """What a page's script starts from; ``cursor`` is where its stream goes on."""
 
     cursor: str
     tab: str
     samples: tuple[Sample, ...]
-    messages: tuple[Message, ...]
     job: JobStatus
     connections: Roster

@@ -47,6 +47,8 @@ from sse_kit.demo.models import MESSAGE_LENGTH, MESSAGES, SAMPLES
 from sse_kit.templates.base import ScriptConfig, ScriptTemplate, json_for_script
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fastcore.xml import FT
 
     from sse_kit.demo.models import Message, PageState
@@ -78,8 +80,8 @@ HEAD = (
 """What the head of the page holds; nothing of it from another host."""
 
 
-def page(state: PageState, *, origin: str) -> tuple[FT, ...]:
-    """Return the page with ``state`` in it; ``origin`` is how its reader reaches the server."""
+def page(state: PageState, messages: Iterable[Message], *, origin: str) -> tuple[FT, ...]:
+    """Return the page: ``messages`` from the oldest, ``origin`` is how its reader got here."""
     return (
         Title("sse_kit demo"),
         _header(),
@@ -91,7 +93,7 @@ def page(state: PageState, *, origin: str) -> tuple[FT, ...]:
                 cls="metrics",
                 aria_label="This machine",
             ),
-            _messages(state.messages),
+            _messages(messages),
             Div(_job(), _connections(), cls="side"),
         ),
         _footer(origin),
@@ -128,7 +130,7 @@ def _metric(name: str, title: str, *, label: str, key: str | None = None) -> FT:
     )
 
 
-def _messages(messages: tuple[Message, ...]) -> FT:
+def _messages(messages: Iterable[Message]) -> FT:
     return Section(
         H2("Messages"),
         P("What you write here reaches every open tab.", cls="hint"),
@@ -148,7 +150,7 @@ def _messages(messages: tuple[Message, ...]) -> FT:
             enctype="application/x-www-form-urlencoded",
         ),
         P(id="write-problem", cls="problem", role="alert"),
-        Ul(*map(_message, reversed(messages)), id="messages", aria_live="polite"),
+        Ul(*map(_message, reversed(list(messages))), id="messages", aria_live="polite"),
         P(
             "Nothing yet. Open ",
             A("a second tab", href="./", target="_blank", rel="noopener"),

@@ -36,6 +36,18 @@ class LeaksItsPump(BrokenTransport):
         await anyio.sleep_forever()
 
 
+class EndsItsPumpLate(BrokenTransport):
+    """Leaves the task of a tail behind until the next record comes."""
+
+    promise = "T9"
+
+    @override
+    async def _follow(
+        self, cursor: Position, send: MemoryObjectSendStream[Feed], scope: anyio.CancelScope
+    ) -> None:
+        await super()._follow(cursor, send, anyio.CancelScope())
+
+
 class EndsEveryTail(BrokenTransport):
     """Ends all tails when one of them is left."""
 

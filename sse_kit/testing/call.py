@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -58,7 +59,7 @@ def unwrapped(error: Exception) -> Exception:
     return error
 
 
-class Call:
+class Call(ABC):
     """The app's side of a scope: what it may receive, what it sends, how it ends.
 
     A subclass says what is received and sent, and what it means to ``leave``.
@@ -71,17 +72,17 @@ class Call:
         self._failure: Exception | None = None
         self._changed = anyio.Event()
 
+    @abstractmethod
     async def receive(self) -> Message:
         """Give the app its next message."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def send(self, message: Message) -> None:
         """Take a message of the app."""
-        raise NotImplementedError
 
+    @abstractmethod
     def leave(self) -> None:
         """Tell the app that it is over."""
-        raise NotImplementedError
 
     async def until(self, happened: Callable[[], bool], what: str) -> None:
         """Wait until ``happened()``, at most the timeout.

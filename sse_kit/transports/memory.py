@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 DEDUP_WINDOW = 120.0
-"""Seconds; JetStream's default. A remembered key costs some 250 bytes."""
+"""Seconds; JetStream's default. A remembered key costs some 300 bytes."""
 
 TAIL_BATCH = 256
 BURST = 64

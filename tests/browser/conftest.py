@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+
+OpenContext: TypeAlias = "Callable[..., BrowserContext]"
 
 SWITCHES = (
     "--no-sandbox",
@@ -66,19 +68,40 @@ def complaints() -> Complaints:
 
 
 @pytest.fixture
-def context(browser: Browser, complaints: Complaints) -> Iterator[BrowserContext]:
-    """Open a profile of its own for a test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
-    context.on("console", complaints.note)
-    context.on("weberror", lambda error: complaints.append(str(error.error)))
-    yield context
-    context.close()
+def open_context(browser: Browser, complaints: Complaints) -> Iterator[OpenContext]:
+    """Open profiles of their own for a test, of English readers."""
+    contexts: list[BrowserContext] = []
+
+    def opened(**options: Any) -> BrowserContext:
+        context = browser.new_context(locale="en-US", **options)
+        context.on("console", complaints.note)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        contexts.append(context)
+        return context
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def context(open_context: OpenContext) -> BrowserContext:
+    """Open the profile of somebody at a desk."""
+    return open_context(viewport={"width": 1280, "height": 900})
 
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[DemoProcess]:
     """Run the demo in a process of its own."""
     with DemoProcess(tmp_path) as process:
+        yield process
+    assert process.errors() == ""
+
+
+@pytest.fixture(scope="module")
+def shared_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
+    """Run the demo once, for tests that only look, or expect no others' messages."""
+    with DemoProcess(tmp_path_factory.mktemp("demo")) as process:
         yield process
     assert process.errors() == ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from playwright.sync_api import expect
@@ -12,9 +12,9 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route
+    from playwright.sync_api import BrowserContext, Locator, Page, Request, Route
 
-    from tests.browser.conftest import Complaints
+    from tests.browser.conftest import Complaints, OpenContext
     from tests.demo.process import DemoProcess
 
 OpenTab: TypeAlias = "Callable[[], Page]"
@@ -22,6 +22,8 @@ Restart: TypeAlias = "Callable[[], DemoProcess]"
 
 HOSTILE = "<img src=x onerror=\"document.title = 'owned'\"><b>bold</b>"
 PRIMES = "21,336,326 primes"
+CURSOR = r'("cursor":"[^".]+)\.[0-9]+'
+
 STOP_TIME = 2.0
 """Seconds in which Ctrl-C ends the demo, however many tabs are open."""
 
@@ -80,22 +82,27 @@ def reconnect(page: Page) -> None:
     page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
 
 
-def test_the_light_tells_that_the_stream_is_live(open_tab: OpenTab, complaints: Complaints) -> None:
+def test_the_light_tells_that_the_stream_is_live(
+    context: BrowserContext, shared_demo: DemoProcess, complaints: Complaints
+) -> None:
     """It is at connected, in words too, and nothing complains."""
-    page = open_tab()
+    page = context.new_page()
+    page.goto(shared_demo.url)
     expect(light(page)).to_have_text("Connected")
     expect(light(page)).to_have_attribute("data-state", "connected")
     assert complaints == []
 
 
-@pytest.mark.parametrize("metric", ["cpu", "memory", "network"])
-def test_the_figures_move(open_tab: OpenTab, metric: str) -> None:
+def test_the_figures_move(context: BrowserContext, shared_demo: DemoProcess) -> None:
     """Each chart is drawn again as samples come in, and a figure stands beside it."""
-    card = open_tab().locator(f"#{metric}")
-    line = card.locator(".line").first
-    expect(line).to_have_attribute("d", re.compile("^M"))
-    expect(line).not_to_have_attribute("d", line.get_attribute("d") or "")
-    expect(card.locator("[data-part=figure]")).to_have_text(re.compile(r"[0-9.]+"))
+    page = context.new_page()
+    page.goto(shared_demo.url)
+    for name in ("cpu", "memory", "network"):
+        card = page.locator(f"#{name}")
+        line = card.locator(".line").first
+        expect(line).to_have_attribute("d", re.compile("^M"))
+        expect(line).not_to_have_attribute("d", line.get_attribute("d") or "")
+        expect(card.locator("[data-part=figure]")).to_have_text(re.compile(r"^[0-9.]+$"))
 
 
 def test_a_tab_that_is_opened_later_begins_with_the_past(open_tab: OpenTab) -> None:
@@ -119,6 +126,24 @@ def test_a_message_reaches_the_other_tab_as_text(open_tab: OpenTab, complaints: 
         expect(page.locator("#messages :is(img, b)")).to_have_count(0)
         expect(page).to_have_title("sse_kit demo")
     assert complaints == []
+
+
+def test_what_a_page_was_rendered_with_is_shown_once(
+    context: BrowserContext, demo: DemoProcess
+) -> None:
+    """Its stream goes on from before its state was read, and so brings some of it again."""
+
+    def rewind(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=re.sub(CURSOR, r"\g<1>.0", answer.text()))
+
+    for text in ("one", "two"):
+        demo.post(text)
+    context.route(f"{demo.url}/", rewind)
+    page = context.new_page()
+    page.goto(demo.url)
+    demo.post("three")
+    expect(messages(page)).to_have_text(["three", "two", "one"])
 
 
 def test_a_message_that_was_sent_leaves_the_field(open_tab: OpenTab) -> None:
@@ -273,26 +298,24 @@ def test_ctrl_c_ends_it_under_open_tabs(open_tab: OpenTab, demo: DemoProcess) ->
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_fits_and_can_be_read(
-    browser: Browser, demo: DemoProcess, width: int, scheme: Literal["light", "dark"]
+    open_context: OpenContext, shared_demo: DemoProcess, width: int, scheme: str
 ) -> None:
     """Nothing is wider than the screen, and all text has the contrast of WCAG's level AA."""
-    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    context = open_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
     page = context.new_page()
-    page.goto(demo.url)
+    page.goto(shared_demo.url)
     for text in (HOSTILE, "x" * 500):
         write(page, text)
         expect(messages(page).first).to_have_text(text)
-    expect(page.locator("#connections tbody tr")).to_have_count(1)
+    expect(page.locator("#connections tr[data-here=true]")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(LOW_CONTRAST) == []
-    context.close()
 
 
-def test_who_wants_no_motion_gets_none(browser: Browser, demo: DemoProcess) -> None:
+def test_who_wants_no_motion_gets_none(open_context: OpenContext, shared_demo: DemoProcess) -> None:
     """The charts jump instead of sliding, and nothing turns or fades."""
-    context = browser.new_context(reduced_motion="reduce")
-    page = context.new_page()
-    page.goto(demo.url)
+    page = open_context(reduced_motion="reduce").new_page()
+    page.goto(shared_demo.url)
     expect(page.locator("#cpu .line")).to_have_attribute("d", re.compile("^M"))
     moving = page.evaluate(
         """document.getAnimations()
@@ -300,4 +323,3 @@ def test_who_wants_no_motion_gets_none(browser: Browser, demo: DemoProcess) -> N
           .filter(([from, to]) => from !== to)"""
     )
     assert moving == []
-    context.close()

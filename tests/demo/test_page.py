@@ -40,21 +40,15 @@ class Document(HTMLParser):
 
 @pytest.fixture
 def state() -> PageState:
-    """Return the state of a page on which somebody was unkind."""
-    return PageState(
-        cursor="e.1",
-        tab="t",
-        samples=(),
-        messages=(Message(text="first"), Message(text=HOSTILE)),
-        job=JobStatus(),
-        connections=Roster(),
-    )
+    """Return the state of a page whose reader is called by an unkind name."""
+    return PageState(cursor="e.1", tab=HOSTILE, samples=(), job=JobStatus(), connections=Roster())
 
 
 @pytest.fixture
 def document(state: PageState) -> Document:
     """Return the page, read as a browser would."""
-    return Document(to_xml((*HEAD, *page(state, origin="http://localhost:8000"))))
+    messages = (Message(text="first"), Message(text=HOSTILE))
+    return Document(to_xml((*HEAD, *page(state, messages, origin="http://localhost:8000"))))
 
 
 def test_the_script_reads_every_field_of_its_config_and_no_other() -> None:

@@ -1,22 +1,28 @@
-"""Plant one fault in a module, run tests on it in a process of their own, see whether they notice.
+"""Plant one fault in a module, run tests on it, and see whether they notice.
 
-Nothing on disk changes: an import hook gives the module its faulty source. As a program, this file
-is that process: it reads the source from its standard input, and its arguments are the name of the
-module and the tests.
+Nothing on disk changes: an import hook gives the module its faulty source. Each run is a process of
+its own, forked from one that has imported pytest and what else takes long; as a program, this file
+is that process.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import traceback
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Self
 
 import pytest
+from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,11 +30,16 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT = 120.0
+TIMEOUT = 240
 """Seconds; a fault that makes tests wait for ever is not one that they notice."""
 
+SLOW = ("pydantic.json_schema", "anyio.pytest_plugin", "trio", "starlette.responses")
+"""Imported once, before the forks: a run then takes a third of the time."""
+
+OPTIONS = ("-q", "-x", "--tb=short", "-p", "no:cacheprovider")
+ALREADY_IMPORTED = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 PROFILE = "mutants"
-"""Few examples of Hypothesis, always the same ones, none of which is minimised or kept."""
+PHASES = (Phase.explicit, Phase.generate)
 
 
 @dataclass(frozen=True)
@@ -55,14 +66,14 @@ class Mutant:
         """
         sound = source_of(self.module)
         if (found := sound.count(self.old)) != 1:
-            message = f"mutant {self.name!r}: {self.old!r} is {found} times in {self.module}"
+            message = f"{self.old!r} is {found} times in {self.module}, not once"
             raise ValueError(message)
         return sound.replace(self.old, self.new)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How the tests ended: pytest's exit code, and what it printed."""
+    """How the tests ended: pytest's exit code (negative: the signal), and what it printed."""
 
     code: int
     output: str
@@ -83,25 +94,32 @@ def source_of(module: str) -> str:
     return ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
 
 
-def run(module: str, source: str, tests: Iterable[str]) -> Verdict:
-    """Run ``tests`` where ``module`` has ``source``.
+class Runner:
+    """Runs tests on faulty modules; ``with`` ends the process that forks the runs."""
 
-    Raises:
-        subprocess.TimeoutExpired: they did not end; the process was killed.
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.mutants.mutation"],
+            cwd=ROOT,
+            env={**os.environ, "SSE_KIT_HYPOTHESIS_PROFILE": PROFILE},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
 
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.mutants.mutation", module, *tests],
-        cwd=ROOT,
-        env={**os.environ, "SSE_KIT_HYPOTHESIS_PROFILE": PROFILE},
-        input=source,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    return Verdict(done.returncode, done.stdout)
+    def __exit__(self, *_exc_info: object) -> None:
+        self._process.communicate()  # the end of its input is its end
+
+    def run(self, module: str, source: str, tests: Iterable[str]) -> Verdict:
+        """Run ``tests`` where ``module`` has ``source``."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps([module, source, *tests]) + "\n")
+        stdin.flush()
+        code, output = json.loads(stdout.readline())
+        return Verdict(code, output)
 
 
 class _FaultyLoader(SourceFileLoader):
@@ -112,10 +130,7 @@ class _FaultyLoader(SourceFileLoader):
         self.source = source
 
     def get_code(self, fullname: str) -> CodeType:
-        code: CodeType = compile(
-            self.source, self.get_filename(fullname), "exec", dont_inherit=True
-        )
-        return code
+        return self.source_to_code(self.source.encode(), self.get_filename(fullname))
 
 
 class _Planter(MetaPathFinder):
@@ -134,29 +149,49 @@ class _Planter(MetaPathFinder):
         return spec
 
 
-class _Profile:
-    """Makes the profile known before the conftest loads it."""
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_load_initial_conftests(self) -> None:
-        from hypothesis import Phase, settings  # noqa: PLC0415  pytest has to know of it first
-
-        settings.register_profile(
-            PROFILE,
-            deadline=None,
-            database=None,
-            derandomize=True,
-            max_examples=30,
-            phases=(Phase.explicit, Phase.generate),
-        )
+def _prepare() -> None:
+    for name in SLOW:
+        importlib.import_module(name)
+    # Few examples, always the same ones, none of which is minimised or kept.
+    settings.register_profile(
+        PROFILE, deadline=None, database=None, derandomize=True, max_examples=30, phases=PHASES
+    )
 
 
-def main(module: str, *tests: str) -> int:
-    """Plant the source that stands on standard input, run pytest, return its exit code."""
-    sys.meta_path.insert(0, _Planter(module, sys.stdin.read()))
-    options = ("-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=short")
-    return pytest.main([*options, *tests], plugins=[_Profile()])
+def _run(module: str, source: str, *tests: str) -> int:
+    assert module not in sys.modules
+    sys.meta_path.insert(0, _Planter(module, source))
+    return pytest.main([*OPTIONS, *ALREADY_IMPORTED, *tests])
+
+
+def _fork(order: list[str], output: IO[str]) -> int:
+    """Run in a process of its own, return its exit code."""
+    if (pid := os.fork()) != 0:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = int(pytest.ExitCode.INTERNAL_ERROR)
+    try:
+        signal.alarm(TIMEOUT)
+        os.dup2(output.fileno(), sys.stdout.fileno())
+        os.dup2(output.fileno(), sys.stderr.fileno())
+        code = _run(*order)
+    except BaseException:  # noqa: BLE001  nothing of this process may go on in its copy
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> None:
+    """Carry out each line of standard input, a JSON array of module, source and tests."""
+    _prepare()
+    for line in sys.stdin:
+        with tempfile.TemporaryFile("w+") as output:
+            code = _fork(json.loads(line), output)
+            output.seek(0)
+            sys.stdout.write(json.dumps([code, output.read()]) + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main()

@@ -104,19 +104,13 @@ COMMANDS = {
 
 
 @contextmanager
-def serve(
-    command: tuple[str, ...], folder: Path, app="tests.servers.apps:app", **environment: str
-) -> Iterator[Server]:
+def serve(command: tuple[str, ...], folder: Path, app="tests.servers.apps:app", **environment: str) -> Iterator[Server]:
     port = free_port()
     arguments = [part.format(app=app, port=port) for part in command]
     env = {**os.environ, **environment, "SSE_KIT_TEST_RECORD": str(folder / "record")}
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            cwd=ROOT,
-            env=env,
-            stdout=output,
-            stderr=output,
+            [sys.executable, "-m", *arguments], cwd=ROOT, env=env, stdout=output, stderr=output,
             start_new_session=True,
         )
     server = Server(process, port, folder)

@@ -1,9 +1,5 @@
-from fastcore.basics import NotStr as NotStr
 from fastcore.xml import FT as FT
 from fastcore.xml import to_xml as to_xml
 from fasthtml.components import Div as Div
-from fasthtml.components import Span as Span
-from fasthtml.components import ft_hx as ft_hx
 from fasthtml.core import FastHTML as FastHTML
 from fasthtml.xtend import Script as Script
-from fasthtml.xtend import Style as Style

@@ -18,20 +18,12 @@ def ft_hx(
 
 A: _Tag
 Article: _Tag
-Aside: _Tag
-Body: _Tag
 Button: _Tag
 Code: _Tag
-Dd: _Tag
 Div: _Tag
-Dl: _Tag
-Dt: _Tag
-Fieldset: _Tag
 Footer: _Tag
 H1: _Tag
 H2: _Tag
-H3: _Tag
-Head: _Tag
 Header: _Tag
 Input: _Tag
 Label: _Tag
@@ -39,15 +31,11 @@ Li: _Tag
 Link: _Tag
 Main: _Tag
 Meta: _Tag
-Nav: _Tag
-Ol: _Tag
 P: _Tag
 Pre: _Tag
 Progress: _Tag
 Section: _Tag
-Small: _Tag
 Span: _Tag
-Strong: _Tag
 Table: _Tag
 Tbody: _Tag
 Td: _Tag

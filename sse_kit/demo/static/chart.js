@@ -55,8 +55,8 @@ export class Chart {
     this.#group = svg.appendChild(document.createElementNS(SVG, "g"));
     this.#series = Array.from({ length: series }, (_, index) => ({
       values: [],
-      area: this.#path(`area series-${index}`),
       line: this.#path(`line series-${index}`),
+      area: this.#path(`area series-${index}`),
     }));
   }
 
@@ -93,10 +93,15 @@ export class Chart {
     this.#group.animate([from, moved], { duration: 1000, fill: "forwards" });
   }
 
-  /** @param {string} name */
+  /**
+   * A new path, below those that are there: the first line is on top.
+   *
+   * @param {string} name
+   */
   #path(name) {
-    const path = this.#group.appendChild(document.createElementNS(SVG, "path"));
+    const path = document.createElementNS(SVG, "path");
     path.setAttribute("class", name);
+    this.#group.prepend(path);
     return path;
   }
 }

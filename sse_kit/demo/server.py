@@ -1,0 +1,45 @@
+"""Uvicorn (the extra ``cli``), run so that it says when it is ready, and stops without a word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sse_kit.demo.app import create_app
+from sse_kit.errors import MissingExtra
+
+try:
+    import uvicorn
+except ImportError as error:  # pragma: no cover - a test runs it in another process
+    raise MissingExtra("uvicorn", "cli") from error
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Collection
+
+
+class _Server(uvicorn.Server):
+    """Calls ``ready`` once it answers; from then on a signal stops it in good order."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+
+def serve(
+    listener: socket.socket, *, hosts: Collection[str] | None, ready: Callable[[], object]
+) -> None:
+    """Serve the demo on ``listener`` until a signal comes; for ``hosts`` see ``create_app``.
+
+    Raises:
+        MissingExtra: psutil is not installed.
+        KeyboardInterrupt: Ctrl-C, after everything was stopped.
+
+    """
+    config = uvicorn.Config(
+        create_app(hosts=hosts), log_level="warning", access_log=False, server_header=False
+    )
+    _Server(config, ready).run(sockets=[listener])

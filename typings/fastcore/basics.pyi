@@ -1,3 +1,0 @@
-class NotStr:
-    s: str
-    def __init__(self, s: str) -> None: ...
