@@ -203,7 +203,7 @@ class SSEConnection:
         with anyio.move_on_after(timeout):
             while self.is_active() and not self._outbox.has_room(sent):
                 await self._outbox.room.wait()
-        if self.is_active() and not self._outbox.has_room(sent):
+        if not self._outbox.has_room(sent):
             self.end(CloseReason.SEND_TIMEOUT, error=f"no room for a message in {timeout} s")
         if not self.is_active():
             return False

@@ -117,7 +117,7 @@ class HookRunner:
                 await self._done.wait()
         if self._running:
             logger.warning("hooks took too long, %s are cut off", len(self._running))
-        for scope in self._running:
+        for scope in list(self._running):
             scope.cancel()
 
     def _tell_in_order(self, hook: Hook[Any] | None, event: Opened | Closed) -> None:
@@ -167,7 +167,9 @@ def _call(hook: Hook[E] | None, event: E) -> Awaitable[object] | None:
 async def _finish(under_way: Awaitable[object], event: object) -> None:
     try:
         await under_way
-    except Exception:
+    except (Exception, anyio.get_cancelled_exc_class()):
+        # Cancelled: a task of its own that it waited for, or itself because it took too long. Out
+        # of here it would end the registry.
         logger.exception(FAILED, type(event).__name__, extra=_facts(event))
 
 

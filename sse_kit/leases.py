@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import TYPE_CHECKING, TypeAlias
@@ -87,7 +88,11 @@ class Leases:
                 tasks.start_soon(self._ask_again, lease, lease.authorise)
 
     async def _ask_again(self, lease: _Lease, authorise: Authorise) -> None:
-        if not await ask(lease.connection, authorise, timeout=AUTHORISE_TIMEOUT):
+        allowed = None
+        # Cancelled may be a task of the authoriser's own: out of here it would end the registry.
+        with suppress(anyio.get_cancelled_exc_class()):
+            allowed = await ask(lease.connection, authorise, timeout=AUTHORISE_TIMEOUT)
+        if not allowed:
             lease.session.end(CloseReason.REVOKED)
 
 

@@ -129,7 +129,7 @@ class SSEMessage(BaseModel, frozen=True, strict=True, extra="forbid"):
     ) -> None:
         fields = {"data": data, "event": event, "id": id, "retry": retry, "comment": comment}
         try:
-            # What BaseModel.__init__ does, without passing the keywords on: twice as fast.
+            # What BaseModel.__init__ does; passing the keywords on costs a third of the time more.
             self.__pydantic_validator__.validate_python({**fields, **unknown}, self_instance=self)
         except ValidationError as error:
             raise InvalidMessage.from_pydantic(error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from sse_kit import (
 from sse_kit import admission as admission_module
 from sse_kit import leases as leases_module
 from sse_kit import runtime as runtime_module
-from tests.registry_tools import Recorder, happens, probe
+from tests.registry_tools import Recorder, happens, probe, texts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -176,6 +177,27 @@ async def test_while_a_stream_runs_no_answer_is_a_no(
         assert set(asked) == {asked[0]}
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_authoriser_that_waits_for_a_cancelled_task_says_no() -> None:
+    """It does not cancel the registry with it."""
+    cancelled = False
+
+    async def authorise(_: SSEConnection) -> bool:
+        work = asyncio.ensure_future(asyncio.sleep(0))
+        if cancelled:
+            work.cancel()
+        await work
+        return True
+
+    async with ConnectionRegistry(heartbeat=0.01) as registry:
+        other = await registry.add_connection(topics=["news"])
+        async with probe(registry, authorise=authorise).get("/") as stream:
+            cancelled = True
+            assert await ends(stream) == []
+        await registry.publish("news", "text")
+        assert await texts(other, 1) == ["text"]
+
+
 # One id, one stream -------------------------------------------------------------------------------
 
 
@@ -270,3 +292,31 @@ async def test_a_client_that_leaves_before_the_first_byte_leaves_nothing() -> No
         assert registry.get_stats()["hub"]["topics"] == 0
     assert len(opened.events) == len(closed.events) == 1
     assert closed.events[0].reason is CloseReason.CLIENT_LEFT
+
+
+async def test_many_clients_leave_nothing() -> None:
+    """However each of them leaves: before the start, by a reset, in the middle of data."""
+    opened, closed = Recorder(), Recorder()
+    hooks = Hooks(connected=opened, disconnected=closed)
+    async with ConnectionRegistry(hooks=hooks) as registry:
+        tasks_before = len(anyio.get_running_tasks())
+        async with anyio.create_task_group() as tasks:
+            for number in range(200):
+                tasks.start_soon(_come_and_go, registry, number)
+            for number in range(100):
+                await registry.publish("news", f"{number}")
+        assert len(anyio.get_running_tasks()) == tasks_before
+        stats = registry.get_stats()
+        assert stats["total"] == stats["hub"]["subscriptions"] == stats["hub"]["topics"] == 0
+    assert len(opened.events) == len(closed.events)
+    assert {event.reason for event in closed.events} == {CloseReason.CLIENT_LEFT}
+
+
+async def _come_and_go(registry: ConnectionRegistry, number: int) -> None:
+    async with probe(registry).open("GET", "/") as stream:
+        if number % 3:
+            await stream.start()
+        if number % 4:
+            await anyio.lowlevel.checkpoint()
+        if number % 2:
+            stream.reset()

@@ -18,15 +18,12 @@ from sse_kit.config import (
 from sse_kit.errors import InvalidSetting
 from sse_kit.messages import MAX_RETRY
 
-LONGEST_RETRY = MAX_RETRY // 2
-"""Clients are told up to one and a half of it, which has to be one that they understand."""
-
 SECONDS = ("heartbeat", "send_timeout", "max_lifetime")
 COUNTS = ("queue_size", "queue_bytes", "ring_size", "ring_bytes", "max_connections")
 NO_SECONDS = (0, 0.0, -1.0, math.inf, math.nan, True, "15", b"15")
 NO_TIMEOUT = (-1, -0.001, math.nan, True, "1", None)
 NO_COUNT = (0, -1, 1.0, True, "1", math.inf, 10**5_000 * -1)
-NO_MILLISECONDS = (-1, LONGEST_RETRY + 1, 10**5_000, True, 1.0, "1", None)
+NO_MILLISECONDS = (-1, MAX_RETRY + 1, 10**5_000, True, 1.0, "1", None)
 
 KINDS = (Retention, StreamSettings, RegistrySettings, DrainSettings)
 
@@ -59,7 +56,7 @@ def test_a_setting_outside_its_range_is_refused(
     ("kind", "fields"),
     [
         (StreamSettings, {"heartbeat": 1, "retry": 0, "send_timeout": 0.001}),
-        (StreamSettings, {"retry": LONGEST_RETRY}),
+        (StreamSettings, {"retry": MAX_RETRY}),
         (DrainSettings, {"spread": 0, "timeout": 0}),
         (DrainSettings, {"spread": 24 * 60 * 60, "timeout": math.inf}),
         (RegistrySettings, {"max_connections": None, "max_lifetime": None}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING, Any
@@ -245,6 +246,29 @@ async def test_after_a_hook_that_failed_the_next_is_told() -> None:
         await happens(lambda: len(closed.events) == 1)
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_hook_that_waits_for_a_cancelled_task_has_failed_like_any_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It does not cancel the registry with it, and the pair is told of."""
+    closed = Recorder()
+
+    async def connected(_: Opened) -> None:
+        work = asyncio.ensure_future(asyncio.sleep(0))
+        work.cancel()
+        await work
+
+    async with ConnectionRegistry(
+        hooks=Hooks(connected=connected, disconnected=closed)
+    ) as registry:
+        connection = await registry.add_connection("mine", topics=["news"])
+        await anyio.wait_all_tasks_blocked()
+        await registry.publish("news", "text")
+        assert await texts(connection, 1) == ["text"]
+    assert [event.connection_id for event in closed.events] == ["mine"]
+    assert [vars(record)["hook"] for record in caplog.records] == ["Opened"]
+
+
 async def test_a_hook_may_publish() -> None:
     """Nobody waits for anybody."""
 
@@ -297,7 +321,7 @@ async def test_a_hook_may_close_the_connection_it_is_told_of() -> None:
 async def test_hooks_that_take_too_long_are_cut_off_when_the_registry_is_left(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says how many."""
+    """The log says how many, and where each was."""
     monkeypatch.setattr(hooks_module, "HOOK_PATIENCE", 0.01)
 
     async def connected(_: Opened) -> None:
@@ -306,8 +330,10 @@ async def test_hooks_that_take_too_long_are_cut_off_when_the_registry_is_left(
     async with ConnectionRegistry(hooks=Hooks(connected=connected)) as registry:
         await registry.add_connection()
         await registry.add_connection()
-    [record] = caplog.records
-    assert record.getMessage() == "hooks took too long, 2 are cut off"
+    summary, *each = caplog.records
+    assert summary.getMessage() == "hooks took too long, 2 are cut off"
+    assert [vars(record)["hook"] for record in each] == ["Opened"] * 2
+    assert caplog.text.count("await anyio.sleep_forever()") == 2
 
 
 async def test_hooks_get_their_time_also_when_the_registry_is_cancelled() -> None:

@@ -32,7 +32,7 @@ class FailingTransport(MemoryTransport):
 
 APPS: dict[str, Callable[[ConnectionRegistry], ASGIApp]] = {
     "Starlette": lambda registry: Starlette(lifespan=registry.lifespan),
-    "FastHTML": lambda registry: FastHTML(lifespan=registry.lifespan),
+    "FastHTML": lambda registry: FastHTML(lifespan=registry.lifespan, secret_key="of the test"),
 }
 
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from sse_kit import (
     CloseReason,
     ConnectionRegistry,
     ConnectionState,
+    Hooks,
     MemoryLog,
     MemoryTransport,
     Retention,
@@ -28,10 +31,13 @@ from sse_kit.errors import (
     RegistryNotRunning,
     UnknownConnection,
 )
-from tests.registry_tools import happens, probe, received, request, texts
+from sse_kit.testing.asgi import ASGIProbe
+from tests.registry_tools import Recorder, happens, probe, received, request, texts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from sse_kit.transports.base import Publication, Published
 
 pytestmark = pytest.mark.anyio
 
@@ -187,6 +193,17 @@ async def test_statistics_are_json(registry: ConnectionRegistry) -> None:
     assert json.loads(json.dumps(registry.get_stats())) == registry.get_stats()
 
 
+async def test_statistics_have_a_route_of_their_own(registry: ConnectionRegistry) -> None:
+    """It answers with them as JSON, never stored."""
+    await registry.add_connection(conn_type="user")
+    app = Starlette(routes=[Route("/sse/connections", registry.stats_endpoint)])
+    async with ASGIProbe(app).get("/sse/connections") as response:
+        await response.finished()
+        assert response.headers["content-type"] == "application/json"
+        assert response.headers["cache-control"] == "no-store"
+        assert json.loads(response.raw) == registry.get_stats()
+
+
 # Publishing ---------------------------------------------------------------------------------------
 
 
@@ -221,11 +238,32 @@ async def test_a_key_stores_a_message_once(registry: ConnectionRegistry) -> None
     assert await texts(follower, 2) == ["first", "third"]
 
 
-async def test_two_messages_without_a_key_are_two(registry: ConnectionRegistry) -> None:
-    """The registry gives each a key of its own."""
-    first = await registry.publish("news", "same")
-    second = await registry.publish("news", "same")
+class KeyedTransport(MemoryTransport):
+    """Notes the keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: list[str | None] = []
+
+    async def publish(self, publication: Publication, /) -> Published:
+        """Note the key."""
+        self.keys.append(publication.key)
+        return await super().publish(publication)
+
+
+async def test_every_message_has_a_key() -> None:
+    """Its own, where none is given: a transport can try again, and two calls are two messages."""
+    transport = KeyedTransport()
+    async with ConnectionRegistry(transport) as registry:
+        first = await registry.publish("news", "same")
+        second = await registry.publish("news", "same")
+        await registry.publish("news", "same", key="mine")
     assert second.offset == first.offset + 1
+    one, two, mine = transport.keys
+    assert one
+    assert two
+    assert one != two
+    assert mine == "mine"
 
 
 RESERVED_EVENTS = ("error", "open", "gap", "bye")
@@ -253,10 +291,13 @@ async def test_what_cannot_be_published_is_refused_before_anything_is_sent(
 ) -> None:
     """By an error of its own kind; the log stays empty, and no hook is told."""
     log = MemoryLog(Retention(max_bytes=1_000))
-    async with ConnectionRegistry(MemoryTransport(log=log)) as registry:
+    published = Recorder()
+    hooks = Hooks(published=published)
+    async with ConnectionRegistry(MemoryTransport(log=log), hooks=hooks) as registry:
         with pytest.raises(error):
             await registry.publish(topic, value, **options)
     assert log.bounds().last == 0
+    assert published.events == []
 
 
 async def test_the_error_for_a_topic_shows_what_was_given() -> None:

@@ -9,12 +9,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-LEFT_OUT = ("is not present in stub", "stub does not have parameter")
+LEFT_OUT = "stub does not have parameter"
 """What stubtest says where a stub is silent: leaving out is no lie."""
 
+LIES = """
+def no_such_name() -> None: ...
+def attrmap(no_such_parameter: object) -> None: ...
+class valmap: ...
+"""
 
-def lies(root: Path) -> list[str]:
-    """Return the lines of stubtest that contradict what is installed."""
+
+def contradictions(root: Path) -> set[str]:
+    """Return what stubtest says against ``typings``, by the first word: the name."""
     packages = sorted(folder.name for folder in (root / "typings").iterdir())
     options = ("--concise", "--ignore-missing-stub", "--mypy-config-file", "pyproject.toml")
     done = subprocess.run(
@@ -25,23 +31,14 @@ def lies(root: Path) -> list[str]:
         check=False,
     )
     assert done.stderr == ""
-    return [line for line in done.stdout.splitlines() if not any(map(line.__contains__, LEFT_OUT))]
+    return {line.split()[0] for line in done.stdout.splitlines() if LEFT_OUT not in line}
 
 
-def test_the_stubs_tell_the_truth() -> None:
-    """Every name and parameter is there at runtime, of its kind."""
-    assert lies(ROOT) == []
-
-
-def test_a_stub_that_lies_is_found(tmp_path: Path) -> None:
-    """The check can fail: a name, a parameter and a kind that are not there."""
+def test_the_stubs_tell_the_truth(tmp_path: Path) -> None:
+    """Every name, parameter and kind is there at runtime, but for the lies planted beside them."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     stubs = shutil.copytree(ROOT / "typings", tmp_path / "typings")
     with (stubs / "fastcore" / "xml.pyi").open("a") as stub:
-        stub.write("def no_such_name() -> None: ...\n")
-        stub.write("def attrmap(no_such_parameter: object) -> None: ...\n")
-        stub.write("class valmap: ...\n")
-    told = "\n".join(lies(tmp_path))
-    assert "fastcore.xml.no_such_name is not present at runtime" in told
-    assert "fastcore.xml.attrmap is inconsistent" in told
-    assert "fastcore.xml.valmap is not a type" in told
+        stub.write(LIES)
+    lies = {"fastcore.xml.no_such_name", "fastcore.xml.attrmap", "fastcore.xml.valmap"}
+    assert contradictions(tmp_path) == lies

@@ -198,7 +198,7 @@ def test_the_sdist_holds_what_a_distributor_needs(dist: Dist) -> None:
 
 @pytest.mark.parametrize(
     ("module", "package", "extra"),
-    [("sse_kit.demo.metrics", "psutil", "cli"), ("sse_kit.testing", "pytest", "testing")],
+    [("sse_kit.demo.metrics", "psutil", "cli"), ("sse_kit.testing", "hypothesis", "testing")],
 )
 def test_a_missing_extra_is_named(module: str, package: str, extra: str, consumer: Path) -> None:
     """Promise 6: the error says what to install."""

@@ -3,6 +3,8 @@
 A page is rendered *with a cursor*: it holds the position of the log at which its state was read,
 and its stream goes on from there. What falls between reading and connecting comes on the stream;
 what comes twice has an id or a time by which the page knows it.
+
+Importing this module without psutil raises ``MissingExtra``.
 """
 
 from __future__ import annotations
@@ -50,10 +52,6 @@ def create_app(*, hosts: Collection[str] | None = None) -> FastHTML:
     """Return the demo as an app of its own; it leaves no file and asks no other host.
 
     ``hosts``: the names it answers to; None: any, for a server that is meant to be found.
-
-    Raises:
-        MissingExtra: psutil is not installed.
-
     """
     board = Board()
     app = FastHTML(

@@ -1,4 +1,7 @@
-"""Uvicorn (the extra ``cli``), run so that it says when it is ready, and stops without a word."""
+"""Uvicorn (the extra ``cli``), run so that it says when it is ready, and stops without a word.
+
+Importing this module without uvicorn or psutil raises ``MissingExtra``.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,6 @@ def serve(
     """Serve the demo on ``listener`` until a signal comes; for ``hosts`` see ``create_app``.
 
     Raises:
-        MissingExtra: psutil is not installed.
         KeyboardInterrupt: Ctrl-C, after everything was stopped.
 
     """

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +39,6 @@ SLOW = ("pydantic.json_schema", "anyio.pytest_plugin", "trio", "starlette.respon
 OPTIONS = ("-q", "-x", "--tb=short", "-p", "no:cacheprovider")
 ALREADY_IMPORTED = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 PROFILE = "mutants"
-PHASES = (Phase.explicit, Phase.generate)
 
 
 @dataclass(frozen=True)
@@ -152,9 +151,16 @@ class _Planter(MetaPathFinder):
 def _prepare() -> None:
     for name in SLOW:
         importlib.import_module(name)
-    # Few examples, always the same ones, none of which is minimised or kept.
+    # Few examples, always the same ones, none of which is minimised or kept; a slow machine is not
+    # a fault.
     settings.register_profile(
-        PROFILE, deadline=None, database=None, derandomize=True, max_examples=30, phases=PHASES
+        PROFILE,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        max_examples=30,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=tuple(HealthCheck),
     )
 
 

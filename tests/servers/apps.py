@@ -1,13 +1,22 @@
-"""The application that the tests run under real servers; it writes down what it releases."""
+"""The application that the tests run under real servers; it writes down what it releases.
+
+Run as a program it is also its own server, in the ways that applications do that.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import os
+import signal
+import sys
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import uvicorn
+from anyio.lowlevel import checkpoint
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -17,14 +26,15 @@ from sse_kit.hooks import Closed, Hooks
 from sse_kit.subscription import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from starlette.requests import Request
 
+    from sse_kit.iterate import Content
     from sse_kit.starlette import StreamClosed
 
 RECORD = os.open(os.environ["SSE_KIT_TEST_RECORD"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-SEND_TIMEOUT = float(os.environ.get("SSE_KIT_TEST_SEND_TIMEOUT", "30"))
+SECONDS_OF_A_LONG_CALL = 3600
 
 
 def record(fact: str) -> None:
@@ -39,7 +49,10 @@ def on_close(closed: StreamClosed) -> None:
     record(f"on_close {closed.reason}")
 
 
-registry = ConnectionRegistry(hooks=Hooks(disconnected=disconnected), send_timeout=SEND_TIMEOUT)
+registry = ConnectionRegistry(hooks=Hooks(disconnected=disconnected))
+
+
+# Content ----------------------------------------------------------------------------------------
 
 
 async def idle() -> AsyncIterator[str]:
@@ -58,49 +71,122 @@ async def flood() -> AsyncIterator[str]:
         record("finally")
 
 
+async def brim(request: Request) -> AsyncIterator[str]:
+    """Fill the socket until uvicorn keeps some bytes itself, but not so many that it waits."""
+    transport = request.receive.__self__.transport  # type: ignore[attr-defined]  # uvicorn's own
+    try:
+        while not transport.get_write_buffer_size():
+            yield "x" * 10_000
+            await checkpoint()
+        record("full to the brim")
+        await anyio.sleep_forever()
+    finally:
+        record("finally")
+
+
+def blocking() -> Iterator[str]:
+    yield "first"
+    threading.Event().wait(SECONDS_OF_A_LONG_CALL)
+
+
+CONTENT: dict[str, Callable[[], Content]] = {"idle": idle, "flood": flood, "blocking": blocking}
+
+
+# Routes -----------------------------------------------------------------------------------------
+
+
 async def topics(request: Request) -> Response:
+    record("asked")
     return registry.stream(request, ["news"])
 
 
-async def direct(request: Request) -> Response:  # noqa: ARG001
-    return EventSourceResponse(idle(), on_close=on_close, send_timeout=SEND_TIMEOUT)
+async def direct(request: Request) -> Response:
+    record("asked")
+    content = CONTENT[request.path_params["content"]]
+    patience = float(request.query_params.get("send_timeout", "30"))
+    return EventSourceResponse(content(), on_close=on_close, send_timeout=patience)
 
 
-async def flooded(request: Request) -> Response:  # noqa: ARG001
-    return EventSourceResponse(flood(), on_close=on_close, send_timeout=SEND_TIMEOUT)
+async def brimming(request: Request) -> Response:
+    return EventSourceResponse(brim(request), on_close=on_close)
 
 
 async def publish(request: Request) -> Response:
-    size = int(request.query_params.get("size", "1"))
+    size = int(request.query_params["size"])
     await registry.publish("news", "x" * size)
     return PlainTextResponse("published")
 
 
-async def state(request: Request) -> Response:  # noqa: ARG001
+async def state(request: Request) -> Response:  # noqa: ARG001  what a route passes
+    """Tell all that a stream may hold; the resident memory in bytes."""
     gc.collect()
-    hub = registry.get_stats()["hub"]
     objects = gc.get_objects()
+    hub = registry.get_stats()["hub"]
     return JSONResponse(
         {
             "tasks": len(asyncio.all_tasks()),
             "entries": len(registry.get_connections()),
             "subscriptions": hub["subscriptions"],
             "topics": hub["topics"],
-            "descriptors": len(os.listdir("/proc/self/fd")),
             "connections": sum(type(each) is SSEConnection for each in objects),
-            "follows": sum(type(each) is Subscription for each in objects),
-            "rss": int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
+            "queues": sum(type(each) is Subscription for each in objects),
+            "threads": threading.active_count(),
+            "descriptors": len(os.listdir("/proc/self/fd")),  # noqa: PTH208  a count
+            "handlers": [repr(signal.getsignal(number)) for number in (2, 15)],
+            "memory": resident(),
         }
     )
+
+
+def resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 app = Starlette(
     lifespan=registry.lifespan,
     routes=[
         Route("/topics", topics),
-        Route("/direct", direct),
-        Route("/flood", flooded),
+        Route("/brim", brimming),
+        Route("/direct/{content}", direct),
         Route("/publish", publish, methods=["POST"]),
         Route("/state", state),
     ],
 )
+
+
+# Its own server ---------------------------------------------------------------------------------
+
+
+def in_main_thread(config: uvicorn.Config) -> None:
+    """Serve in a loop of one's own, with handlers that were there before."""
+
+    def handle(number: int, _: object) -> None:
+        record(f"handled {number}")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    asyncio.run(uvicorn.Server(config).serve())
+    record(f"restored {signal.getsignal(signal.SIGTERM) is handle}")
+
+
+def in_a_thread(config: uvicorn.Config) -> None:
+    """Serve beside a main thread that has other things to do, and hears the signals."""
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    server.should_exit = True
+    registry.close()
+    thread.join()
+
+
+def main() -> None:
+    how, port = sys.argv[1:]
+    config = uvicorn.Config(app, port=int(port))
+    signal.pthread_sigmask(signal.SIG_BLOCK, set() if how == "main" else {2, 15})
+    (in_main_thread if how == "main" else in_a_thread)(config)
+
+
+if __name__ == "__main__":
+    main()
