@@ -297,10 +297,8 @@ class SSEConnection:
         return items
 
     def checkpoint(self) -> Position | None:
-        """Return the position its client may skip to, or None while anything waits for it."""
-        if self._follower is None or self._outbox:
-            return None
-        return self._follower.checkpoint()
+        """Return the position its client may skip to, or None while the log has more for it."""
+        return None if self._follower is None else self._follower.checkpoint()
 
     def notify(self) -> None:
         """Wake whoever waits in :meth:`wait`."""

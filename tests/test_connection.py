@@ -413,6 +413,45 @@ async def _cancel(scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
+# The writer's side --------------------------------------------------------------------------------
+
+
+async def test_waiting_goes_on_while_there_is_nothing() -> None:
+    """Being woken is no promise that there is something."""
+    connection = SSEConnection("mine")
+    done: list[str] = []
+
+    async def wait() -> None:
+        await connection.wait()
+        done.append("over")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        connection.notify()
+        await anyio.wait_all_tasks_blocked()
+        assert done == []
+        connection.close()
+    assert done == ["over"]
+
+
+async def test_a_checkpoint_is_handed_out_once(registry: ConnectionRegistry) -> None:
+    """A client without a Last-Event-ID gets it first; one that resumes when it is live."""
+    here = str(registry.position())
+    async with probe(registry).get("/") as fresh:
+        position = await registry.publish("news", "text")
+        assert (await fresh.next_event()).data == "text"
+        blocks = [block.split(b"\n") for block in fresh.raw.split(b"\n\n")[1:]]
+        event = [f"id: {position}".encode(), b"data: text"]
+        assert blocks == [[f"id: {here}".encode()], event, [b""]]
+    async with probe(registry).get("/", last_event_id=here) as resumed:
+        await resumed.next_event()
+        checkpoint = await resumed.next_block()
+        assert (checkpoint.id, checkpoint.data) == (str(position), None)
+        await registry.publish("news", "more")
+        assert (await resumed.next_block()).data == "more"
+
+
 # What it tells ------------------------------------------------------------------------------------
 
 

@@ -30,9 +30,12 @@ class FailingTransport(MemoryTransport):
         raise TransportError(reason)
 
 
+ANY_KEY = "of the tests"
+
 APPS: dict[str, Callable[[ConnectionRegistry], ASGIApp]] = {
     "Starlette": lambda registry: Starlette(lifespan=registry.lifespan),
-    "FastHTML": lambda registry: FastHTML(lifespan=registry.lifespan, secret_key="of the test"),
+    # Without a key it would write one to a file.
+    "FastHTML": lambda registry: FastHTML(lifespan=registry.lifespan, secret_key=ANY_KEY),
 }
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sse_kit import Gap, GapReason, Position, SSEMessage, StreamDecoder
 from sse_kit.codec import encode
-from sse_kit.outgoing import Outbox, Outgoing, Sent, as_frame, as_message
+from sse_kit.errors import InvalidTopic
+from sse_kit.outgoing import Outbox, Outgoing, Sent, as_frame, as_message, topics_of
 from sse_kit.subscription import Entry
 from sse_kit.testing.strategies import messages, positions
 
@@ -63,6 +64,23 @@ def test_a_malformed_record_is_no_message() -> None:
     malformed: Outgoing = Entry(POSITION, (), b"", None)
     with pytest.raises(AssertionError):
         as_message(malformed)
+
+
+@pytest.mark.parametrize(
+    ("given_", "topics"),
+    [("news", ("news",)), (["b", "a", "b"], ("b", "a")), (iter("ab"), ("a", "b"))],
+    ids=["one", "several", "an iterator"],
+)
+def test_topics_are_each_taken_once(given_: object, topics: tuple[str, ...]) -> None:
+    """In their order; one may be given by itself."""
+    assert topics_of(given_) == topics
+
+
+@pytest.mark.parametrize("given_", [(), [], "", b"news", None, 7, ["news", ""], ["a\nb"]], ids=repr)
+def test_what_is_no_topic_is_refused(given_: object) -> None:
+    """And so is none at all."""
+    with pytest.raises(InvalidTopic):
+        topics_of(given_)
 
 
 @given(
