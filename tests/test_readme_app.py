@@ -12,19 +12,22 @@ from tests.test_readme import blocks
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fasthtml.core import FastHTML
+
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastHTML:
     """Return the app of the first block."""
     monkeypatch.chdir(tmp_path)  # FastHTML writes its session key into the working directory
     names: dict[str, Any] = {"__name__": "hello"}
     exec(blocks("python")[0].text, names)  # noqa: S102
-    return names["app"]
+    found: FastHTML = names["app"]
+    return found
 
 
-async def test_a_greeting_reaches_an_open_page(app: Any) -> None:
+async def test_a_greeting_reaches_an_open_page(app: FastHTML) -> None:
     """What one tab opens shows up in the other."""
     async with ASGIProbe(app) as probe, probe.get("/events") as page:
         await page.next_block()
@@ -35,7 +38,7 @@ async def test_a_greeting_reaches_an_open_page(app: Any) -> None:
         assert (event.data, event.event) == ("Hello, world! ", None)
 
 
-async def test_a_page_that_comes_back_gets_what_it_missed(app: Any) -> None:
+async def test_a_page_that_comes_back_gets_what_it_missed(app: FastHTML) -> None:
     """It saw nothing before it left; the first id of the stream is enough."""
     async with ASGIProbe(app) as probe:
         async with probe.get("/events") as page:

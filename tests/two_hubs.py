@@ -17,8 +17,15 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.lowlevel import checkpoint
 
-from sse_kit import MemoryLog, MemoryTransport, Position, Retention, SSEConnection, SSEMessage
-from sse_kit import StreamDecoder
+from sse_kit import (
+    MemoryLog,
+    MemoryTransport,
+    Position,
+    Retention,
+    SSEConnection,
+    SSEMessage,
+    StreamDecoder,
+)
 from sse_kit.codec import dump_payload
 from sse_kit.config import RegistrySettings
 from sse_kit.leases import Leases

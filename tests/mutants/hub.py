@@ -93,8 +93,8 @@ MUTANTS = (
     Mutant(
         "a page is read past a full queue",
         HUB,
-        "            else:\n                return False\n        return True",
-        "            else:\n                subscription.cursor = entry.position.offset\n        return True",
+        "            else:\n                return False\n",
+        "            else:\n                subscription.cursor = entry.position.offset\n",
         WORLDS,
     ),
 )
