@@ -181,10 +181,7 @@ class Responder:
             self._session.end(CloseReason.CLIENT_LEFT)
         if stalled or self._writing.cancelled_caught:
             self._session.end(CloseReason.SEND_TIMEOUT)
-            self._finishing = False
             end_full([line])
-            # Until the server tells us: it would take an incomplete response ill before it knows.
-            await anyio.sleep(GRACE)
 
     async def _write_all(self, send: Send, start: Message) -> None:
         session = self._session

@@ -237,4 +237,6 @@ def load_payload(payload: bytes) -> SSEMessage:
     try:
         return SSEMessage(**fields)
     except InvalidInput as error:
-        raise MalformedPayload(payload, f"is not a valid message ({error})") from error
+        # Without the value: what is in the log is not for logs.
+        problem = f"is not a valid message ({error.field} {error.problem})"
+        raise MalformedPayload(payload, problem) from error

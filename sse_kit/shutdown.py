@@ -6,7 +6,7 @@ module chains the handlers of SIGTERM and SIGINT (the server's own handler runs 
 taken out when the last stream is gone), and watches the event that hypercorn gives its worker
 processes instead of a signal.
 
-There is one :class:`_StopWatch` per run of an event loop, kept in a ``RunVar``: nothing here
+There is one :class:`StopWatch` per run of an event loop, kept in a ``RunVar``: nothing here
 outlives its loop or is shared between loops. Handlers can be chained in the main thread only;
 elsewhere call ``registry.close()`` when the server stops.
 """
@@ -95,6 +95,10 @@ class _Link:
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
 
+    def server_stops(self) -> bool:
+        """Tell whether uvicorn's handler, if that is the previous one, was called before ours."""
+        return getattr(getattr(self._previous, "__self__", None), "should_exit", False) is True
+
     def take_out(self) -> bool:
         """Leave the chain; tell whether the default action is due."""
         self._told = None
@@ -105,12 +109,12 @@ class _Link:
         return self._due
 
 
-class _StopWatch:
+class StopWatch:
     """The open streams of one event loop, and what tells them that the server stops."""
 
     def __init__(self) -> None:
         self._token = current_token()
-        self._streams: dict[Line, Callable[[], None]] = {}
+        self._streams: dict[object, tuple[Callable[[], None], Line | None]] = {}
         self._chain: dict[int, _Link] = {}
         self._stopped_at: float | None = None
         self._worker_event = _hypercorn_event()
@@ -118,19 +122,23 @@ class _StopWatch:
 
     @property
     def stopped(self) -> bool:
-        """Tell whether the server was told to stop, just now."""
+        """Tell whether the server was told to stop, just now or before its first stream."""
         if self._worker_event is not None and self._worker_event.is_set():
+            return True
+        if any(link.server_stops() for link in self._chain.values()):
             return True
         return self._stopped_at is not None and time.monotonic() - self._stopped_at < LINGER
 
-    def add(self, line: Line, end: Callable[[], None]) -> None:
+    def add(self, stream: object, end: Callable[[], None], line: Line | None) -> None:
+        """Watch for one more; the first one brings the handlers."""
         if not self._streams:
             self._watch_signals()
             self._watch_hypercorn()
-        self._streams[line] = end
+        self._streams[stream] = end, line
 
-    def discard(self, line: Line) -> None:
-        del self._streams[line]
+    def discard(self, stream: object) -> None:
+        """Watch for one less; the last one takes the handlers away."""
+        del self._streams[stream]
         if not self._streams:
             self._idle.set()
             due = [number for number, link in self._chain.items() if link.take_out()]
@@ -140,10 +148,10 @@ class _StopWatch:
 
     def stop(self) -> None:
         """End all streams, and later the connections that still take nothing; in the loop."""
-        streams = dict(self._streams)
-        for end in streams.values():
+        streams = list(self._streams.values())
+        for end, _ in streams:
             end()
-        self._later(partial(end_full, streams.keys()))
+        self._later(partial(end_full, [line for _, line in streams if line is not None]))
 
     def _watch_signals(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -176,7 +184,7 @@ class _StopWatch:
             call_soon(self._token, callback)
 
 
-_watch: RunVar[_StopWatch] = RunVar("sse_kit_stop_watch")
+_watch: RunVar[StopWatch] = RunVar("sse_kit_stop_watch")
 
 
 def _hypercorn_event() -> _Event | None:
@@ -189,21 +197,30 @@ def _hypercorn_event() -> _Event | None:
             return None
 
 
-@contextmanager
-def on_server_stop(end: Callable[[], None], line: Line) -> Generator[None, None, None]:
-    """Have ``end`` called once the server is told to stop; at once, if it was already.
-
-    ``line`` is the stream's connection, which is ended somewhat later if its client has stalled.
-    """
+def stop_watch() -> StopWatch:
+    """Return that of the running event loop."""
     try:
-        watch = _watch.get()
+        return _watch.get()
     except LookupError:
-        watch = _StopWatch()
+        watch = StopWatch()
         _watch.set(watch)
-    watch.add(line, end)
+        return watch
+
+
+@contextmanager
+def on_server_stop(
+    end: Callable[[], None], line: Line | None = None
+) -> Generator[None, None, None]:
+    """Have ``end`` called once the server is told to stop.
+
+    ``line`` is the connection of a stream: that is told at once if it comes late, and its
+    connection is ended somewhat later if its client has stalled.
+    """
+    watch, stream = stop_watch(), object()
+    watch.add(stream, end, line)
     try:
-        if watch.stopped:
+        if line is not None and watch.stopped:
             end()
         yield
     finally:
-        watch.discard(line)
+        watch.discard(stream)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 from pydantic import BaseModel
@@ -21,7 +21,6 @@ from sse_kit.outgoing import sendable
 from sse_kit.states import CloseReason
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from starlette.background import BackgroundTask
@@ -34,6 +33,7 @@ FORBIDDEN_HEADERS = frozenset(
 )
 """What would break a stream, or is the server's to say."""
 
+DEFAULT_RETRY = StreamSettings().retry
 
 CLOSE_PATIENCE = 10.0
 """Seconds that an ``on_close`` may take."""
@@ -45,6 +45,10 @@ class StreamClosed:
 
     reason: CloseReason
     error: str | None = None
+
+
+OnClose: TypeAlias = Callable[[StreamClosed], Awaitable[object] | object]
+"""May be async; what it returns is ignored, what it raises is logged."""
 
 
 class EventSourceResponse(Response):
@@ -65,6 +69,8 @@ class EventSourceResponse(Response):
 
     """
 
+    _on_close: OnClose | None = None
+
     def __init__(  # noqa: PLR0913  all but the content by keyword
         self,
         content: Content,
@@ -74,24 +80,28 @@ class EventSourceResponse(Response):
         heartbeat: float = 15.0,
         retry: int | None = None,
         send_timeout: float = 30.0,
-        on_close: Callable[[StreamClosed], Awaitable[object] | object] | None = None,
+        on_close: OnClose | None = None,
         close_event: str | None = "close",
     ) -> None:
         if not _is_iterable_of_events(content):
             raise InvalidInput("content", content, "is no iterable of events", "pass a generator")
-        self.settings = StreamSettings(
-            heartbeat=heartbeat,
-            retry=StreamSettings().retry if retry is None else retry,
-            send_timeout=send_timeout,
-        )
-        self.status_code = status_code
-        self.background: BackgroundTask | None = None
-        self.init_headers({**asgi.HEADERS, **_checked(headers)})
+        retry = DEFAULT_RETRY if retry is None else retry
+        settings = StreamSettings(heartbeat=heartbeat, retry=retry, send_timeout=send_timeout)
+        self._begin(settings, status_code, {**asgi.HEADERS, **_checked(headers)})
         self._content = content
         self._on_close = on_close
         self._close_event = None
         if close_event is not None:
             self._close_event = sendable("", event=close_event)
+
+    def _begin(
+        self, settings: StreamSettings, status_code: int, headers: Mapping[str, str]
+    ) -> None:
+        """Do what Starlette's ``__init__`` does, which is for responses that have a body."""
+        self.settings = settings
+        self.status_code = status_code
+        self.background: BackgroundTask | None = None
+        self.init_headers(headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -149,8 +159,7 @@ class TopicResponse(EventSourceResponse):
         enter: Callable[[], AbstractAsyncContextManager[asgi.Session | None]],
         settings: StreamSettings,
     ) -> None:
-        super().__init__(())
-        self.settings = settings
+        self._begin(settings, 200, asgi.HEADERS)
         self._enter = enter
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,8 +14,10 @@ from sse_kit.testing.asgi import ASGIProbe
 from sse_kit.transports.base import Batch, Feed, Publication, Published, Record, Traits
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
+    import pytest
     from anyio.abc import TaskStatus
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -75,6 +77,11 @@ async def happens(condition: Callable[[], bool]) -> None:
     with anyio.fail_after(10):
         while not condition():
             await anyio.lowlevel.checkpoint()
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what sse_kit logged: a loop in its debug mode has its own to say."""
+    return [record for record in caplog.records if record.name.startswith("sse_kit")]
 
 
 async def seen(registry: ConnectionRegistry, position: Position) -> None:

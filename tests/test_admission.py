@@ -20,7 +20,7 @@ from sse_kit import (
 from sse_kit import admission as admission_module
 from sse_kit import leases as leases_module
 from sse_kit import runtime as runtime_module
-from tests.registry_tools import Recorder, happens, probe, texts
+from tests.registry_tools import Recorder, happens, logged, probe, texts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -134,7 +134,7 @@ async def test_without_an_answer_the_client_shall_ask_again(
         await registry.publish("news", "secret")
         assert await ends(stream) == ["bye"]
         assert registry.get_connections() == []
-    [record] = caplog.records
+    [record] = logged(caplog)
     assert record.levelno == logging.ERROR
     assert record.exc_info
     assert vars(record)["connection_id"] == "mine"

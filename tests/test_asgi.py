@@ -210,6 +210,23 @@ async def test_a_heartbeat_comes_only_after_silence() -> None:
             assert session.beats == beats
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", [("trio", {"clock": trio.testing.MockClock()})])
+async def test_silence_is_not_a_client_that_does_not_read() -> None:
+    """The patience is for each write, not for the time in between."""
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, trio.testing.MockClock)
+    session = Script()
+    settings = StreamSettings(heartbeat=3600, send_timeout=1)
+    async with ASGIProbe(app_of(session, settings), timeout=3600).get("/") as stream:
+        await anyio.wait_all_tasks_blocked()
+        clock.jump(10)
+        await anyio.wait_all_tasks_blocked()
+        session.write(b"x")
+        await anyio.wait_all_tasks_blocked()
+        assert stream.raw == b"[opening]x"
+
+
 # A client that leaves ---------------------------------------------------------------------------
 
 
@@ -361,6 +378,18 @@ async def test_a_stop_does_not_wait_for_a_client_that_does_not_read() -> None:
         await stream.finished()
         assert stream.raw == b"[opening]" + BIG
     assert session.reason is CloseReason.SERVER_STOP
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("grace")
+async def test_one_who_is_sent_away_and_does_not_read_is_given_up_soon() -> None:
+    """Every write to a session that is over has the grace, not the ``send_timeout``."""
+    session = Script()
+    session.end(CloseReason.LIMIT)
+    async with ASGIProbe(app_of(session)).open("GET", "/") as stream:
+        stream.stall()
+        await stream.finished()
+    assert session.reason is CloseReason.LIMIT
 
 
 @pytest.mark.anyio

@@ -24,7 +24,7 @@ from sse_kit import (
 from sse_kit import hooks as hooks_module
 from sse_kit.codec import dump_payload
 from sse_kit.transports.base import Publication
-from tests.registry_tools import Recorder, happens, probe, seen, texts
+from tests.registry_tools import Recorder, happens, logged, probe, seen, texts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -230,7 +230,7 @@ async def test_a_hook_that_fails_is_logged_and_hurts_nobody(
         connection = await registry.add_connection("mine", topics=["news"])
         await registry.publish("news", "text")
         assert await texts(connection, 1) == ["text"]
-    records = [record for record in caplog.records if record.levelno == logging.ERROR]
+    records = [record for record in logged(caplog) if record.levelno == logging.ERROR]
     assert [record.exc_info and record.exc_info[0] for record in records] == [Oops] * 3
     facts = {(vars(record)["hook"], vars(record)["connection_id"]) for record in records}
     assert facts == {("Opened", "mine"), ("Closed", "mine"), ("MessagePublished", None)}
@@ -266,7 +266,7 @@ async def test_a_hook_that_waits_for_a_cancelled_task_has_failed_like_any_other(
         await registry.publish("news", "text")
         assert await texts(connection, 1) == ["text"]
     assert [event.connection_id for event in closed.events] == ["mine"]
-    assert [vars(record)["hook"] for record in caplog.records] == ["Opened"]
+    assert [vars(record)["hook"] for record in logged(caplog)] == ["Opened"]
 
 
 async def test_a_hook_may_publish() -> None:
@@ -330,7 +330,7 @@ async def test_hooks_that_take_too_long_are_cut_off_when_the_registry_is_left(
     async with ConnectionRegistry(hooks=Hooks(connected=connected)) as registry:
         await registry.add_connection()
         await registry.add_connection()
-    summary, *each = caplog.records
+    summary, *each = logged(caplog)
     assert summary.getMessage() == "hooks took too long, 2 are cut off"
     assert [vars(record)["hook"] for record in each] == ["Opened"] * 2
     assert caplog.text.count("await anyio.sleep_forever()") == 2
@@ -364,7 +364,7 @@ async def test_connections_are_logged_with_their_facts(
         options = {"connection_id": "mine", "connection_type": "user"}
         async with probe(registry, ["b", "a"], **options).get("/"):
             pass
-    connected, disconnected = [vars(record) for record in caplog.records]
+    connected, disconnected = [vars(record) for record in logged(caplog)]
     facts = {"connection_id": "mine", "connection_type": "user", "topics": ["a", "b"]}
     assert connected | facts | {"levelno": level, "msg": "connected"} == connected
     assert disconnected | facts | {"levelno": level, "msg": "disconnected"} == disconnected
@@ -388,6 +388,6 @@ async def test_no_data_and_no_metadata_is_ever_logged(
             published = await transport.publish(Publication(("news",), malformed))
             await seen(registry, published.position)
             await stream.next_event()
-    assert caplog.records
-    everything = "".join(f"{vars(record)} {record.getMessage()}" for record in caplog.records)
+    assert logged(caplog)
+    everything = "".join(f"{vars(record)} {record.getMessage()}" for record in logged(caplog))
     assert [secret for secret in SECRETS if secret in everything] == []

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from sse_kit import ConnectionRegistry, MemoryLog, MemoryTransport, Position
+from sse_kit import ConnectionRegistry, Gap, MemoryLog, MemoryTransport, Position
 from sse_kit import pump as pump_module
+from sse_kit import runtime as runtime_module
 from sse_kit.transports.base import Publication
 from tests.registry_tools import (
     BreakingTransport,
     ForgetfulTransport,
     Wire,
     happens,
+    logged,
     probe,
     received,
     seen,
@@ -70,8 +72,8 @@ async def test_a_tail_that_breaks_is_opened_again_and_nothing_is_lost(
             await happens(lambda number=number: transport.opened == number + 1)  # type: ignore[misc]
         assert await texts(live, 18) == expected
         assert registry.get_stats()["hub"]["gaps"] == 0
-    assert len(caplog.records) == 9
-    assert all(record.levelno == logging.ERROR for record in caplog.records)
+    assert len(logged(caplog)) == 9
+    assert all(record.levelno == logging.ERROR for record in logged(caplog))
     assert "tail of BreakingTransport" in caplog.text
 
 
@@ -100,6 +102,32 @@ async def test_a_log_that_was_wiped_while_there_was_no_tail_is_told() -> None:
         assert new.data == "new"
 
 
+class StaleTransport(MemoryTransport):
+    """Is in another epoch than its tail, until it is asked again."""
+
+    asked = 0
+
+    async def locate(self, position: Position, /) -> Position | Gap:
+        """Answer, the first time as a replica that is behind."""
+        self.asked += 1
+        return Position("stale", 1) if self.asked == 1 else await super().locate(position)
+
+
+async def test_an_answer_that_the_tail_does_not_bear_out_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client waits meanwhile, and then goes on where it should."""
+    monkeypatch.setattr(runtime_module, "TICK", 0.005)
+    transport = StaleTransport()
+    async with ConnectionRegistry(transport) as registry:
+        await seen(registry, await registry.publish("news", "text"))
+        async with probe(registry).get("/", last_event_id="foreign.1") as stream:
+            gap = await stream.next_event()
+            assert gap_of(gap.data) == {"reason": "epoch", "missed": None}
+            assert (await stream.next_event()).data == "text"
+    assert transport.asked == 2
+
+
 async def test_records_that_are_no_messages_are_skipped_and_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -121,7 +149,7 @@ async def test_records_that_are_no_messages_are_skipped_and_counted(
             event = await stream.next_event()
             assert (event.data, event.id) == ("last", str(last))
         assert registry.get_stats()["hub"]["gaps"] == 0
-    assert len(caplog.records) == 1
+    assert len(logged(caplog)) == 1
 
 
 # Without a history --------------------------------------------------------------------------------

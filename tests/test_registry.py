@@ -380,6 +380,18 @@ async def test_what_cannot_be_sent_is_refused(registry: ConnectionRegistry, valu
     assert mine.message_count == 0
 
 
+async def test_what_waits_to_be_sent_is_bounded_by_the_registrys_settings() -> None:
+    """In bytes, for streams and for connections made by hand."""
+    async with ConnectionRegistry(queue_bytes=1_000) as registry:
+        await registry.add_connection("by hand")
+        async with probe(registry, connection_id="stream").open("GET", "/") as stream:
+            stream.stall()
+            await happens(lambda: registry.get_connection("stream") is not None)
+            for connection in registry.get_connections():
+                assert await connection.send("x" * 600, timeout=0)
+                assert not await connection.send("x" * 600, timeout=0)
+
+
 async def test_what_was_sent_is_not_replayed_and_moves_no_cursor(
     registry: ConnectionRegistry,
 ) -> None:

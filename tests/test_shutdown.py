@@ -17,7 +17,7 @@ from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
 from sse_kit import shutdown
-from sse_kit.shutdown import SIGNALS, call_soon, on_server_stop
+from sse_kit.shutdown import SIGNALS, call_soon, on_server_stop, stop_watch
 from sse_kit.stalled import Line
 
 if TYPE_CHECKING:
@@ -204,6 +204,29 @@ async def test_the_default_action_waits_for_the_streams(
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, output, b"")
 
 
+async def test_who_hears_of_a_stop_otherwise_may_tell_all() -> None:
+    """As ``registry.close()`` does, for servers that get no signal; it is not remembered."""
+    first, second = Stream(), Stream()
+    with first.open(), second.open():
+        stop_watch().stop()
+        assert (first.told, second.told) == (1, 1)
+        late = Stream()
+        with late.open():
+            assert late.told == 0
+
+
+async def test_who_is_no_stream_is_told_only_of_what_comes() -> None:
+    """A registry that is entered again after a stop is meant to work."""
+    with Stream().open():
+        signal.raise_signal(signal.SIGTERM)
+        told: list[str] = []
+        with on_server_stop(lambda: told.append("told")):
+            assert told == []
+            signal.raise_signal(signal.SIGTERM)
+            await anyio.wait_all_tasks_blocked()
+    assert told
+
+
 # Remembering ------------------------------------------------------------------------------------
 
 
@@ -214,6 +237,24 @@ async def test_a_stream_that_starts_after_the_stop_ends_at_once() -> None:
         late = Stream()
         with late.open():
             assert late.told == 1
+
+
+async def test_uvicorn_s_stop_is_seen_by_its_first_stream(handlers: list[int]) -> None:
+    """Its request was accepted before, and nobody listened yet."""
+
+    class Server:
+        should_exit = False
+
+        def handle_exit(self, number: int, _: FrameType | None) -> None:
+            handlers.append(number)
+            self.should_exit = True
+
+    signal.signal(signal.SIGTERM, Server().handle_exit)
+    signal.raise_signal(signal.SIGTERM)
+    stream = Stream()
+    with stream.open():
+        assert stream.told == 1
+    assert handlers == [signal.SIGTERM]
 
 
 async def test_a_process_that_lives_on_may_stream_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -363,8 +363,12 @@ async def test_an_on_close_that_fails_is_logged(caplog: pytest.LogCaptureFixture
 
 
 async def test_on_close_is_called_when_the_server_cancels_the_request() -> None:
-    """As uvicorn does after its graceful timeout, and a cancelled test."""
+    """As uvicorn does after its graceful timeout; it may await all the same."""
     source = idle("value")
+
+    async def on_close(closed: StreamClosed) -> None:
+        await checkpoint()
+        source.facts.append(closed)
 
     async def receive() -> dict[str, Any]:
         await anyio.sleep_forever()
@@ -374,7 +378,8 @@ async def test_on_close_is_called_when_the_server_cancels_the_request() -> None:
         await checkpoint()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(source.response(), {"type": "http", "method": "GET"}, receive, send)
+        response = EventSourceResponse(source.values(), on_close=on_close)
+        tasks.start_soon(response, {"type": "http", "method": "GET"}, receive, send)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
     assert source.facts == ["started", "finally", StreamClosed(CloseReason.SERVER_STOP)]

@@ -19,7 +19,7 @@ import uvicorn
 from anyio.lowlevel import checkpoint
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route, Router
 
 from sse_kit import ConnectionRegistry, EventSourceResponse, SSEConnection
 from sse_kit.hooks import Closed, Hooks
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from sse_kit.iterate import Content
     from sse_kit.starlette import StreamClosed
@@ -107,6 +108,12 @@ async def direct(request: Request) -> Response:
     return EventSourceResponse(content(), on_close=on_close, send_timeout=patience)
 
 
+async def slow(request: Request) -> Response:
+    record("asked")
+    await anyio.sleep(0.3)
+    return await direct(request)
+
+
 async def brimming(request: Request) -> Response:
     return EventSourceResponse(brim(request), on_close=on_close)
 
@@ -143,11 +150,26 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+class Wrapped:
+    """A middleware that hides the server's ``receive`` in a function of its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def wrapped() -> Message:
+            return await receive()
+
+        await self._app(scope, wrapped, send)
+
+
 app = Starlette(
     lifespan=registry.lifespan,
     routes=[
+        Mount("/wrapped", Wrapped(Router([Route("/direct/{content}", direct)]))),
         Route("/topics", topics),
         Route("/brim", brimming),
+        Route("/slow/{content}", slow),
         Route("/direct/{content}", direct),
         Route("/publish", publish, methods=["POST"]),
         Route("/state", state),

@@ -97,10 +97,14 @@ class Crowd:
         """Connect and wait for the start of each stream, some at a time."""
         for first in range(0, len(paths), AT_ONCE):
             for path in paths[first : first + AT_ONCE]:
-                client = Client(port, request(path))
-                self.clients.append(client)
-                self._selector.register(client.sock, selectors.EVENT_READ, client)
+                self.send(port, path)
             self.read_until(Client.has_started)
+
+    def send(self, port: int, path: str) -> None:
+        """Connect one more, and wait for nothing."""
+        client = Client(port, request(path))
+        self.clients.append(client)
+        self._selector.register(client.sock, selectors.EVENT_READ, client)
 
     def read_until(self, done: Callable[[Client], bool]) -> None:
         """Read until all clients are done, or have ended."""

@@ -59,15 +59,18 @@ def test_stalled_clients_do_not_keep_a_server_from_stopping(
         assert "ERROR" not in server.output()
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [(name, "/direct/flood") for name in SERVERS] + [("uvicorn", "/wrapped/direct/flood")],
+)
 def test_a_client_that_is_given_up_keeps_no_descriptor(
-    name: str, tmp_path_factory: pytest.TempPathFactory
+    name: str, path: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Its connection ends with its stream, though bytes of it are left."""
     with serving(SERVERS[name], tmp_path_factory.mktemp("server")) as server:
         server.state()
         before = server.state()["descriptors"]
-        with stalled(server, "/direct/flood?send_timeout=0.3"):
+        with stalled(server, f"{path}?send_timeout=0.3"):
             server.wait_for(lambda: server.records()["on_close send_timeout"] == SOME, "cleanups")
             server.wait_for(lambda: server.state()["descriptors"] == before, "descriptors")
         assert "Traceback" not in server.output()

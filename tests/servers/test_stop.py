@@ -109,6 +109,18 @@ def test_a_second_ctrl_c_does_not_wait(name: str, tmp_path_factory: pytest.TempP
         assert server.records()["finally"] == 10
 
 
+@pytest.mark.parametrize("name", ["uvicorn", "hypercorn"])
+def test_a_server_s_first_stream_may_start_after_the_signal(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Its route was still at work when the server was told to stop."""
+    with Crowd() as crowd, serving(SERVERS[name], tmp_path_factory.mktemp("server")) as server:
+        crowd.send(server.port, "/slow/idle")
+        server.wait_for(lambda: server.records()["asked"] > 0, "request")
+        assert within_the_promise(server.stop(SIGTERM)), server.output()
+        assert server.records()["on_close server_stop"] == 1
+
+
 def test_registry_close_is_for_servers_that_hear_no_signal(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -124,7 +136,7 @@ def test_a_call_that_blocks_for_ever_does_not_hold_the_server(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """A sync generator in its thread: nobody can end that call."""
-    with Crowd() as crowd, serving(UVICORN, tmp_path_factory.mktemp("server")) as server:
+    with Crowd() as crowd, serving(HYPERCORN, tmp_path_factory.mktemp("server")) as server:
         crowd.connect(server.port, ["/direct/blocking"] * 10)
         assert within_the_promise(server.stop(SIGTERM)), server.output()
         assert server.records()["on_close server_stop"] == 10
