@@ -58,7 +58,7 @@ def check() -> None:
     run("linter", "-m", "ruff", "check", ".")
     run("mypy", "-m", "mypy", *SOURCES, "dev.py")
     run("pyright", "-m", "pyright", "--warnings")
-    run("tests", "-m", "coverage", "run", "-m", "pytest")
+    run("tests", "-m", "coverage", "run", "-m", "pytest", "--durations=10")
     run("coverage", "-m", "coverage", "report")
     core = ",".join(f"sse_kit/{name}.py" for name in CORE)
     run("core", "-m", "coverage", "report", f"--include={core}", "--fail-under=100")

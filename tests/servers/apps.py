@@ -1,7 +1,4 @@
-"""The application that the tests run under real servers; it writes down what it releases.
-
-Run as a program it is also its own server, in the ways that applications do that.
-"""
+"""The application that the tests run under real servers; it writes down what it releases."""
 
 from __future__ import annotations
 
@@ -9,13 +6,11 @@ import asyncio
 import gc
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-import uvicorn
 from anyio.lowlevel import checkpoint
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -175,40 +170,3 @@ app = Starlette(
         Route("/state", state),
     ],
 )
-
-
-# Its own server ---------------------------------------------------------------------------------
-
-
-def in_main_thread(config: uvicorn.Config) -> None:
-    """Serve in a loop of one's own, with handlers that were there before."""
-
-    def handle(number: int, _: object) -> None:
-        record(f"handled {number}")
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
-    asyncio.run(uvicorn.Server(config).serve())
-    record(f"restored {signal.getsignal(signal.SIGTERM) is handle}")
-
-
-def in_a_thread(config: uvicorn.Config) -> None:
-    """Serve beside a main thread that has other things to do, and hears the signals."""
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    signal.sigwait({signal.SIGTERM, signal.SIGINT})
-    server.should_exit = True
-    registry.close()
-    thread.join()
-
-
-def main() -> None:
-    how, port = sys.argv[1:]
-    config = uvicorn.Config(app, port=int(port))
-    signal.pthread_sigmask(signal.SIG_BLOCK, set() if how == "main" else {2, 15})
-    (in_main_thread if how == "main" else in_a_thread)(config)
-
-
-if __name__ == "__main__":
-    main()

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-APP = "tests.servers.apps"
+APP = "tests.servers.apps:app"
+OWN = "tests.servers.own"
 
 PATIENCE = 30.0
 """Seconds that anything may take before a test fails."""
@@ -31,9 +32,9 @@ AT_ONCE = 50
 NO_LINGER = struct.pack("ii", 1, 0)
 
 SERVERS = {
-    "uvicorn": ("uvicorn", f"{APP}:app", "--port", "{port}"),
-    "hypercorn": ("hypercorn", f"{APP}:app", "--bind", "127.0.0.1:{port}"),
-    "granian": ("granian", f"{APP}:app", "--interface", "asgi", "--port", "{port}"),
+    "uvicorn": ("uvicorn", APP, "--port", "{port}"),
+    "hypercorn": ("hypercorn", APP, "--bind", "127.0.0.1:{port}"),
+    "granian": ("granian", APP, "--interface", "asgi", "--port", "{port}"),
 }
 """What one types, and nothing more."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers.harness import APP, SERVERS, Crowd, serving, within_the_promise
+from tests.servers.harness import OWN, SERVERS, Crowd, serving, within_the_promise
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -31,7 +31,7 @@ STOPS: dict[str, tuple[tuple[str, ...], int, Signals]] = {
     "uvicorn-workers": ((*UVICORN, "--workers", "2"), SOME, SIGTERM),
     "uvicorn-reload": ((*UVICORN, "--reload"), SOME, SIGTERM),
     "uvicorn-asyncio-h11": ((*UVICORN, "--loop", "asyncio", "--http", "h11"), SOME, SIGTERM),
-    "uvicorn-in-a-loop": ((APP, "main", "{port}"), SOME, SIGTERM),
+    "uvicorn-in-a-loop": ((OWN, "main", "{port}"), SOME, SIGTERM),
     "hypercorn-workers": ((*HYPERCORN, "--workers", "2"), SOME, SIGTERM),
     "hypercorn-trio": ((*HYPERCORN, "--worker-class", "trio"), SOME, SIGTERM),
     "hypercorn-uvloop": ((*HYPERCORN, "--worker-class", "uvloop"), SOME, SIGTERM),
@@ -125,7 +125,7 @@ def test_registry_close_is_for_servers_that_hear_no_signal(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """As one in a thread, beside a main thread that hears it."""
-    command = (APP, "thread", "{port}")
+    command = (OWN, "thread", "{port}")
     with Crowd() as crowd, serving(command, tmp_path_factory.mktemp("server")) as server:
         crowd.connect(server.port, ["/topics"] * SOME)
         assert within_the_promise(server.stop(SIGTERM)), server.output()
@@ -146,7 +146,7 @@ def test_the_application_s_handlers_are_as_they_were(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """While nobody streams they are the server's, and in the end the application's own."""
-    with serving((APP, "main", "{port}"), tmp_path_factory.mktemp("server")) as server:
+    with serving((OWN, "main", "{port}"), tmp_path_factory.mktemp("server")) as server:
         before = server.state()["handlers"]
         with Crowd() as crowd:
             crowd.connect(server.port, ["/topics", "/direct/idle"])
