@@ -165,15 +165,18 @@ class Server:
             assert time.monotonic() < deadline, f"no {what}: {self.records()}, {self.output()}"
             time.sleep(0.01)
 
-    def stop(self, *signals: signal.Signals) -> float:
-        """Send signals; return the seconds until the process has ended.
-
-        SIGINT goes to all processes of the group, as by Ctrl-C in a terminal.
-        """
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Send a signal; return the seconds until the process has ended."""
         began = time.monotonic()
-        for number in signals:
-            send = os.killpg if number is signal.SIGINT else os.kill
-            send(self.process.pid, number)
+        self.process.send_signal(number)
+        self.process.wait(PATIENCE)
+        return time.monotonic() - began
+
+    def ctrl_c(self, times: int = 1) -> float:
+        """Press Ctrl-C, which all processes of the group get; return seconds as ``stop``."""
+        began = time.monotonic()
+        for _ in range(times):
+            os.killpg(self.process.pid, signal.SIGINT)
         self.process.wait(PATIENCE)
         return time.monotonic() - began
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from signal import SIGTERM
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,7 +46,7 @@ def test_stalled_clients_do_not_keep_a_server_from_stopping(
     ):
         server.wait_for(lambda: server.state()["entries"] == SOME, "clients")
         fill(server)
-        seconds = server.stop(SIGTERM)
+        seconds = server.stop()
         assert within_the_promise(seconds), server.output()
         assert server.records() == {
             "asked": 2 * SOME,
@@ -86,5 +85,5 @@ def test_a_client_that_stalls_on_the_last_bytes_does_not_keep_uvicorn_from_stopp
         stalled(server, "/brim"),
     ):
         server.wait_for(lambda: server.records()["full to the brim"] == SOME, "clients")
-        assert within_the_promise(server.stop(SIGTERM)), server.output()
+        assert within_the_promise(server.stop()), server.output()
         assert server.records()["finally"] == SOME

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+import signal
 from dataclasses import dataclass
-from signal import SIGINT, SIGTERM, Signals
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers.harness import OWN, SERVERS, Crowd, serving, within_the_promise
+from tests.servers.harness import OWN, SERVERS, Crowd, Server, serving, within_the_promise
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.servers.harness import Client
 
@@ -21,15 +22,21 @@ UVICORN, HYPERCORN, GRANIAN = SERVERS["uvicorn"], SERVERS["hypercorn"], SERVERS[
 MANY = 1000
 SOME = 40
 
-STOPS: dict[str, tuple[tuple[str, ...], int, Signals]] = {
+SIGTERM = Server.stop
+SIGINT = partial(Server.stop, number=signal.SIGINT)
+CTRL_C = Server.ctrl_c
+
+STOPS: dict[str, tuple[tuple[str, ...], int, Callable[[Server], float]]] = {
     "uvicorn": (UVICORN, MANY, SIGTERM),
     "hypercorn": (HYPERCORN, MANY, SIGTERM),
     "granian": (GRANIAN, MANY, SIGTERM),
-    "uvicorn-ctrl-c": (UVICORN, SOME, SIGINT),
-    "hypercorn-ctrl-c": (HYPERCORN, SOME, SIGINT),
-    "granian-ctrl-c": (GRANIAN, SOME, SIGINT),
+    "uvicorn-ctrl-c": (UVICORN, SOME, CTRL_C),
+    "hypercorn-ctrl-c": (HYPERCORN, SOME, CTRL_C),
+    # Not Ctrl-C: its worker gets that and the main process's SIGTERM, and then, now and then, it
+    # hears neither, also without any stream (granian 2.8).
+    "granian-sigint": (GRANIAN, SOME, SIGINT),
     "uvicorn-workers": ((*UVICORN, "--workers", "2"), SOME, SIGTERM),
-    "uvicorn-reload": ((*UVICORN, "--reload"), SOME, SIGTERM),
+    "uvicorn-reload": ((*UVICORN, "--reload"), SOME, CTRL_C),
     "uvicorn-asyncio-h11": ((*UVICORN, "--loop", "asyncio", "--http", "h11"), SOME, SIGTERM),
     "uvicorn-in-a-loop": ((OWN, "main", "{port}"), SOME, SIGTERM),
     "hypercorn-workers": ((*HYPERCORN, "--workers", "2"), SOME, SIGTERM),
@@ -59,10 +66,10 @@ def stop(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stop]:
     """Stop a server with streams of topics and of generators open, half of each."""
-    command, streams, number = STOPS[request.param]
+    command, streams, end = STOPS[request.param]
     with Crowd() as crowd, serving(command, tmp_path_factory.mktemp("server")) as server:
         crowd.connect(server.port, ["/topics", "/direct/idle"] * (streams // 2))
-        seconds = server.stop(number)
+        seconds = end(server)
         crowd.read_until(lambda _: False)
         yield Stop(seconds, streams, server.records(), crowd.clients, server.output())
 
@@ -100,12 +107,12 @@ def test_a_server_that_stops_looks_well(stop: Stop) -> None:
     assert [word for word in ("Traceback", "ERROR", "Exception") if word in stop.output] == []
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", ["uvicorn", "hypercorn"])
 def test_a_second_ctrl_c_does_not_wait(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The process ends as soon, and the cleanups have run all the same."""
     with Crowd() as crowd, serving(SERVERS[name], tmp_path_factory.mktemp("server")) as server:
         crowd.connect(server.port, ["/topics", "/direct/idle"] * 10)
-        assert within_the_promise(server.stop(SIGINT, SIGINT))
+        assert within_the_promise(server.ctrl_c(times=2))
         assert server.records()["finally"] == 10
 
 
@@ -117,7 +124,7 @@ def test_a_server_s_first_stream_may_start_after_the_signal(
     with Crowd() as crowd, serving(SERVERS[name], tmp_path_factory.mktemp("server")) as server:
         crowd.send(server.port, "/slow/idle")
         server.wait_for(lambda: server.records()["asked"] > 0, "request")
-        assert within_the_promise(server.stop(SIGTERM)), server.output()
+        assert within_the_promise(server.stop()), server.output()
         assert server.records()["on_close server_stop"] == 1
 
 
@@ -128,7 +135,7 @@ def test_registry_close_is_for_servers_that_hear_no_signal(
     command = (OWN, "thread", "{port}")
     with Crowd() as crowd, serving(command, tmp_path_factory.mktemp("server")) as server:
         crowd.connect(server.port, ["/topics"] * SOME)
-        assert within_the_promise(server.stop(SIGTERM)), server.output()
+        assert within_the_promise(server.stop()), server.output()
         assert server.records()["disconnected server_stop"] == SOME
 
 
@@ -138,7 +145,7 @@ def test_a_call_that_blocks_for_ever_does_not_hold_the_server(
     """A sync generator in its thread: nobody can end that call."""
     with Crowd() as crowd, serving(HYPERCORN, tmp_path_factory.mktemp("server")) as server:
         crowd.connect(server.port, ["/direct/blocking"] * 10)
-        assert within_the_promise(server.stop(SIGTERM)), server.output()
+        assert within_the_promise(server.stop()), server.output()
         assert server.records()["on_close server_stop"] == 10
 
 
@@ -154,6 +161,6 @@ def test_the_application_s_handlers_are_as_they_were(
         server.wait_for(lambda: server.state()["entries"] == 0, "leave")
         server.wait_for(lambda: server.records()["finally"] == 1, "cleanup")
         assert server.state()["handlers"] == before
-        server.stop(SIGTERM)
+        server.stop()
         assert server.records()["restored True"] == 1
         assert server.records()["handled 15"] == 1
