@@ -10,6 +10,8 @@ from stopping. ASGI has no message for giving up. What there is:
   costs some 10 µs per open descriptor, and needs ``/dev/fd`` (Linux, macOS).
 
 Only a connection that takes no more is ended: one whose bytes are on their way is not touched.
+Not reached before the server stops: a client of hypercorn's trio worker, which shields its writes,
+and who came through a UNIX socket to a server that is not uvicorn.
 """
 
 from __future__ import annotations

@@ -119,6 +119,10 @@ async def publish(request: Request) -> Response:
     return PlainTextResponse("published")
 
 
+async def process(request: Request) -> Response:  # noqa: ARG001  what a route passes
+    return PlainTextResponse(str(os.getpid()))
+
+
 async def state(request: Request) -> Response:  # noqa: ARG001  what a route passes
     """Tell all that a stream may hold; the resident memory in bytes."""
     gc.collect()
@@ -167,6 +171,7 @@ app = Starlette(
         Route("/slow/{content}", slow),
         Route("/direct/{content}", direct),
         Route("/publish", publish, methods=["POST"]),
+        Route("/process", process),
         Route("/state", state),
     ],
 )

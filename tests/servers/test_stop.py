@@ -61,6 +61,17 @@ class Stop:
         return [client for client in self.clients if b"id: " in client.received]
 
 
+def wait_for_workers(server: Server, count: int) -> None:
+    """Wait until all are there: granian's forget a signal that comes while they start."""
+    seen: set[bytes] = set()
+
+    def all_seen() -> bool:
+        seen.add(server.call("/process"))
+        return len(seen) == count
+
+    server.wait_for(all_seen, "workers")
+
+
 @pytest.fixture(scope="module", params=STOPS)
 def stop(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -68,6 +79,7 @@ def stop(
     """Stop a server with streams of topics and of generators open, half of each."""
     command, streams, end = STOPS[request.param]
     with Crowd() as crowd, serving(command, tmp_path_factory.mktemp("server")) as server:
+        wait_for_workers(server, 2 if "workers" in request.param else 1)
         crowd.connect(server.port, ["/topics", "/direct/idle"] * (streams // 2))
         seconds = end(server)
         crowd.read_until(lambda _: False)
