@@ -5,10 +5,10 @@ records are in a *ring*: offsets ``floor + 1`` to ``head`` of ``epoch``. A :clas
 a *cursor*: every matching record up to it was taken or is in its queue, every later one was not.
 It is LIVE (the hub pushes) or in CATCHUP (it pulls)::
 
-    apply   for each record: into the ring, head = its offset, push to the LIVE ones of its topics
-    push    at or before the cursor: seen already (it resumed ahead of this process)
+    apply   for each record: into the ring, head = its offset, noted for the audiences of its topics
+            then, once for each audience: push its records to the LIVE ones
+    push    for each record: queue it; a LIVE one's cursor is the head
             queue full: CATCHUP, cursor just before the record; nothing dropped, nobody disconnected
-            else queue it, cursor = its offset
     step    something queued       READY
             LIVE                   WAIT
             epoch differs          LOCATE it in the engine's present epoch
@@ -22,26 +22,33 @@ client and a restarted process are the same path. A gap is never declared from l
 an engine can be asked: a client may come from a process that is ahead of this one.
 
 ``LOCATE`` and ``READ`` are answered through :meth:`Hub.located` and :meth:`Hub.page_read`; the
-asking is done elsewhere (:mod:`sse_kit.replay`). Should the engine be in an epoch that the tail has
-not reached yet, the subscription is *parked* until the tail gets there.
+asking is done elsewhere (:mod:`sse_kit.replay`). Should the engine be in an epoch, or at an offset,
+that the tail has not reached yet, the subscription is *parked* until the tail gets there.
+
+How a push is done is up to ``deliver``: by default into the queues; :mod:`sse_kit.inline` writes to
+the clients that are idle. It may run an application's code, which may add and discard
+subscriptions, but nothing that calls :meth:`Hub.apply`.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from sse_kit.audience import Audiences
 from sse_kit.codec import encode, load_payload
 from sse_kit.errors import MalformedPayload
 from sse_kit.subscription import Ask, Entry, Locate, Read, Subscription
 from sse_kit.transports.base import Batch, Gap, GapReason, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sse_kit.subscription import Question, Step
     from sse_kit.transports.base import Bounds, Feed, Record
+
+    Deliver: TypeAlias = Callable[[tuple[Subscription, ...], list[Entry]], None]
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +67,12 @@ class HubStatistics(NamedTuple):
     gaps: int
 
 
+def push_all(subscriptions: tuple[Subscription, ...], entries: list[Entry]) -> None:
+    """Queue the same entries for several subscriptions."""
+    for subscription in subscriptions:
+        subscription.push(entries)
+
+
 class Hub:
     """The ring, the topics, and the steps; begins at the log's end, ``start``.
 
@@ -73,8 +86,10 @@ class Hub:
         self._replay = replay
         self._ring_size = ring_size
         self._max_ring_bytes = ring_bytes
-        self._topics: dict[str, dict[Subscription, None]] = {}
+        self.deliver: Deliver = push_all
+        self._audiences = Audiences()
         self._subscriptions: dict[Subscription, None] = {}
+        self._parked: dict[Subscription, None] = {}
         self._ring: dict[int, Entry] = {}
         self._ring_bytes = 0
         self._records = self._malformed = self._gaps = 0
@@ -99,7 +114,7 @@ class Hub:
             position=self.position,
             ring_records=len(self._ring),
             ring_bytes=self._ring_bytes,
-            topics=len(self._topics),
+            topics=len(self._audiences),
             subscriptions=len(self._subscriptions),
             catching_up=sum(not each.live for each in self._subscriptions),
             records=self._records,
@@ -112,19 +127,18 @@ class Hub:
     def add(self, subscription: Subscription) -> None:
         """Let a subscription follow; at the head of this epoch it is LIVE from this step on."""
         self._subscriptions[subscription] = None
-        for topic in subscription.topics:
-            self._topics.setdefault(topic, {})[subscription] = None
-        subscription.live = subscription.position == self.position
+        subscription.audience = self._audiences.join(subscription.topics)
+        if subscription.position == self.position:
+            subscription.go_live()
 
     def discard(self, subscription: Subscription) -> None:
         """Forget a subscription, and its topics if nobody else has them; twice is harmless."""
-        self._subscriptions.pop(subscription, None)
-        for topic in subscription.topics:
-            followers = self._topics.get(topic, {})
-            followers.pop(subscription, None)
-            if not followers:
-                self._topics.pop(topic, None)
-        subscription.live = False
+        if subscription not in self._subscriptions:
+            return
+        del self._subscriptions[subscription]
+        self._parked.pop(subscription, None)
+        subscription.fall_back(self.position)
+        self._audiences.leave(subscription.audience)
 
     def refuse(self, subscription: Subscription) -> None:
         """Tell a subscription that what it came with is no position; it starts at the head."""
@@ -134,7 +148,7 @@ class Hub:
         """Return the position its client may skip to, or None while anything waits for it."""
         if not subscription.live or subscription.queue:
             return None
-        return Position(self._epoch, max(self._head, subscription.cursor))
+        return self.position
 
     def step(self, subscription: Subscription) -> Step:
         """Do what can be done at once, then tell what the subscription needs."""
@@ -146,22 +160,36 @@ class Hub:
 
     def unpark(self) -> None:
         """Let parked subscriptions ask again: an answer may have come from a stale replica."""
-        for subscription in self._subscriptions:
-            if subscription.parked_at is not None:
-                subscription.parked_at = None
-                subscription.wake()
+        parked, self._parked = self._parked, {}
+        for subscription in parked:
+            subscription.wake()
 
     # What the tail hands out -----------------------------------------------------------------
 
-    def apply(self, feed: Feed) -> None:
+    def apply(self, *feeds: Feed) -> None:
         """Take what the tail handed out: one step, without a pause in it."""
-        if isinstance(feed, Batch):
-            for record in feed.records:
-                self._take(record)
-        elif isinstance(feed, Gap):
-            self._reset(feed.resume)
-        else:
-            self._reset(Position(feed.epoch, min(feed.upto, self._head)))
+        for feed in feeds:
+            if isinstance(feed, Batch):
+                for record in feed.records:
+                    self._take(record)
+            elif isinstance(feed, Gap):
+                self._reset(feed.resume)
+            else:
+                self._reset(Position(feed.epoch, min(feed.upto, self._head)))
+        self._share_out()
+
+    def _share_out(self) -> None:
+        """Push what was collected, and wake those that the tail has caught up with."""
+        for subscriptions, entries in self._audiences.share_out():
+            self.deliver(subscriptions, entries)
+        for subscription in [each for each in self._parked if self._has(each)]:
+            del self._parked[subscription]
+            subscription.wake()
+
+    def _has(self, subscription: Subscription) -> bool:
+        """Tell whether all that a subscription lacks is in the ring."""
+        inside = self._floor <= subscription.cursor <= self._head
+        return inside and subscription.epoch == self._epoch
 
     def _take(self, record: Record) -> None:
         position = record.position
@@ -177,9 +205,7 @@ class Hub:
         self._records += 1
         entry = self.ready(record)
         self._remember(entry)
-        for topic in entry.topics:
-            for subscription in self._topics.get(topic, ()):
-                subscription.push(entry)
+        self._audiences.collect(entry)
 
     def ready(self, record: Record) -> Entry:
         """Make the frame of a record; a malformed one keeps its place and reaches nobody."""
@@ -206,15 +232,14 @@ class Hub:
         self._provisional = False
         self._epoch = position.epoch
         self._head = self._floor = position.offset - 1
-        for subscription in self._subscriptions:
-            if subscription.live:
-                subscription.resume_at(self.position)
 
     def _reset(self, position: Position) -> None:
         """Go on from ``position``; everyone finds out by itself what that means for it."""
+        self._share_out()
         for subscription in self._subscriptions:
             if subscription.live:
-                subscription.fall_back(self._head)
+                subscription.fall_back(self.position)
+        self._parked.clear()
         self._epoch = position.epoch
         self._head = self._floor = position.offset
         self._ring.clear()
@@ -226,7 +251,7 @@ class Hub:
     # Catching up -----------------------------------------------------------------------------
 
     def _catch_up(self, subscription: Subscription) -> Step | None:
-        if subscription.parked_at == self._turn:
+        if subscription in self._parked:
             return Ask.WAIT
         if not self._replay:
             self._settle(subscription)
@@ -252,7 +277,7 @@ class Hub:
         entries = (self._ring[offset] for offset in range(subscription.cursor + 1, self._head + 1))
         if self._enqueue_all(subscription, entries):
             # The same step: no record can come between the last copy and the first push.
-            subscription.live = True
+            subscription.go_live()
 
     def _enqueue_all(self, subscription: Subscription, entries: Iterable[Entry]) -> bool:
         """Queue the matching entries and move past the others; False: the queue is full."""
@@ -277,8 +302,9 @@ class Hub:
             self._tell(subscription, found)
         else:
             subscription.resume_at(found)
-        # The engine has it, this process does not yet: what it saw already is skipped in push.
-        subscription.live = subscription.cursor > self._head
+        if subscription.cursor > self._head:
+            # The engine has it, this process does not yet.
+            self._park(subscription, question)
 
     def page_read(
         self,
@@ -311,7 +337,7 @@ class Hub:
     def _park(self, subscription: Subscription, question: Question) -> None:
         """Wait for the tail, unless it moved on while the engine was answering."""
         if question.turn == self._turn:
-            subscription.parked_at = self._turn
+            self._parked[subscription] = None
 
     def _tell(self, subscription: Subscription, gap: Gap) -> None:
         self._gaps += 1

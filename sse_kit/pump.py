@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -11,9 +12,13 @@ import anyio
 from sse_kit.transports.base import SupportsReplay, Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from anyio.abc import TaskStatus
+    from anyio.streams.memory import MemoryObjectReceiveStream
 
     from sse_kit.hub import Hub
+    from sse_kit.transports.base import Feed
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +53,17 @@ async def run(
                     # Only now, so that the gap covers what was published while there was no tail.
                     hub.lose()
                 async for feed in feeds:
-                    hub.apply(feed)
+                    hub.apply(feed, *_waiting(feeds))
             logger.error("tail of %s ended, opening it again", type(transport).__name__)
         except Exception:
             if not started:
                 raise
             logger.exception("tail of %s failed, opening it again", type(transport).__name__)
         await anyio.sleep(random.uniform(DELAY / 2, DELAY))  # noqa: S311
+
+
+def _waiting(feeds: MemoryObjectReceiveStream[Feed]) -> Iterator[Feed]:
+    """Take what is there already: one turn of the event loop shall be one write for each client."""
+    with suppress(anyio.WouldBlock, anyio.EndOfStream):
+        while True:
+            yield feeds.receive_nowait()

@@ -5,7 +5,6 @@ The rules are in :mod:`sse_kit.hub`.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeAlias
@@ -59,21 +58,34 @@ Question: TypeAlias = Locate | Read
 Step: TypeAlias = Ask | Question
 
 
+class Audience:
+    """The subscriptions of one set of topics; ``accepted`` counts what its LIVE ones were given."""
+
+    __slots__ = ("accepted", "entries", "live", "size", "topics")
+
+    def __init__(self, topics: frozenset[str]) -> None:
+        self.topics = topics
+        self.size = 0
+        self.live: dict[Subscription, None] = {}
+        self.entries: list[Entry] = []
+        self.accepted = 0
+
+
 class Subscription:
     """A cursor in the log and what waits to be taken; ``wake`` is called when either changes.
 
     The queue holds at most ``max_items`` records and ``max_bytes`` of frames, but a single record
-    always fits. ``accepted`` counts the records that were ever queued.
+    always fits. While it is LIVE its cursor is the hub's head.
     """
 
     __slots__ = (
-        "accepted",
+        "_accepted",
+        "audience",
         "cursor",
         "epoch",
         "live",
         "max_bytes",
         "max_items",
-        "parked_at",
         "queue",
         "queued_bytes",
         "topics",
@@ -92,37 +104,49 @@ class Subscription:
         self.topics = frozenset(topics)
         self.epoch = start.epoch
         self.cursor = start.offset
-        self.accepted = 0
+        self.audience = Audience(self.topics)
         self.live = False
-        self.parked_at: int | None = None
-        self.queue: deque[Item] = deque()
+        self.queue: list[Item] = []
         self.queued_bytes = 0
         self.max_items = max_items
         self.max_bytes = max_bytes
         self.wake = wake
+        self._accepted = 0
 
     @property
     def position(self) -> Position:
-        """The cursor, with its epoch."""
+        """The cursor, with its epoch, of one that is not LIVE."""
         return Position(self.epoch, self.cursor)
+
+    @property
+    def accepted(self) -> int:
+        """How many records were ever queued for it or written."""
+        return self._accepted + self.audience.accepted if self.live else self._accepted
 
     def take(self) -> list[Item]:
         """Empty the queue."""
-        items = list(self.queue)
-        self.queue.clear()
+        items, self.queue = self.queue, []
         self.queued_bytes = 0
         return items
 
-    def push(self, entry: Entry) -> None:
-        """Take a matching record from the tail, if LIVE."""
-        offset = entry.position.offset
-        if not self.live or offset <= self.cursor:
+    def push(self, entries: list[Entry]) -> None:
+        """Take matching records from the tail, if LIVE."""
+        if not self.live:
             return
-        if not self.has_room(entry):
-            self.fall_back(offset - 1)
-            return
-        self.enqueue(entry)
+        for number, entry in enumerate(entries):
+            if not self.accept(entry):
+                epoch, offset = entry.position.epoch, entry.position.offset
+                self.fall_back(Position(epoch, offset - 1))
+                self._accepted -= len(entries) - number
+                break
         self.wake()
+
+    def accept(self, entry: Entry) -> bool:
+        """Queue a record of the tail; False: there is no room."""
+        if not self.has_room(entry):
+            return False
+        self._put(entry)
+        return True
 
     def has_room(self, entry: Entry) -> bool:
         """Tell whether the queue can take it; an empty queue takes a record of any size."""
@@ -132,16 +156,28 @@ class Subscription:
         return within_bytes and len(self.queue) < self.max_items
 
     def enqueue(self, entry: Entry) -> None:
-        """Queue a record and move the cursor to it, in one step."""
-        self.queue.append(entry)
-        self.queued_bytes += len(entry.frame)
-        self.accepted += 1
+        """Queue a record it caught up with and move the cursor to it, in one step."""
+        self._put(entry)
+        self._accepted += 1
         self.cursor = entry.position.offset
 
-    def fall_back(self, seen: int) -> None:
-        """Go from LIVE to CATCHUP: all matching records up to ``seen`` are taken or queued."""
-        self.live = False
-        self.cursor = max(self.cursor, seen)
+    def _put(self, entry: Entry) -> None:
+        self.queue.append(entry)
+        self.queued_bytes += len(entry.frame)
+
+    def go_live(self) -> None:
+        """Go from CATCHUP to LIVE: all matching records up to the head are taken or queued."""
+        self.live = True
+        self.audience.live[self] = None
+        self._accepted -= self.audience.accepted
+
+    def fall_back(self, position: Position) -> None:
+        """Go from LIVE to CATCHUP: all matching records up to there are taken or queued."""
+        if self.live:
+            self.live = False
+            del self.audience.live[self]
+            self._accepted += self.audience.accepted
+        self.resume_at(position)
 
     def resume_at(self, position: Position) -> None:
         """Move to where the engine says this subscription stands."""

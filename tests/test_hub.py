@@ -8,7 +8,7 @@ import pytest
 
 from sse_kit import Gap, GapReason, Position, SSEMessage
 from sse_kit.codec import dump_payload
-from sse_kit.hub import Hub
+from sse_kit.hub import Hub, push_all
 from sse_kit.subscription import Ask, Entry, Item, Locate, Read, Subscription
 from sse_kit.transports.base import Batch, Bounds, Rebase, Record
 
@@ -93,11 +93,11 @@ def test_a_record_of_two_topics_reaches_a_reader_of_both_once() -> None:
 
 
 def test_a_push_wakes() -> None:
-    """Whoever waits for the subscription is told once for each record."""
+    """Whoever waits for the subscription is told once for each batch."""
     hub = make_hub()
     reader = Reader(hub)
-    hub.apply(batch(1, 2))
-    assert reader.wakes == 2
+    hub.apply(batch(1, 2), batch(3, 3))
+    assert reader.wakes == 1
 
 
 def test_the_frame_carries_the_position_as_id() -> None:
@@ -166,15 +166,6 @@ def test_a_queue_is_bounded_by_bytes_too() -> None:
     assert reader.take() == [1]
 
 
-def test_overflow_keeps_a_cursor_that_was_ahead() -> None:
-    """A reader that came from a process ahead of this one does not fall behind where it was."""
-    hub = make_hub()
-    reader = Reader(hub, at(3))
-    reader.subscription.live = True
-    reader.subscription.fall_back(1)
-    assert reader.subscription.position == at(3)
-
-
 def test_a_reader_ahead_of_this_process_asks_where_it_stands() -> None:
     """Only the engine can tell a process that lags from a position beyond the end."""
     hub = make_hub(2)
@@ -189,8 +180,23 @@ def test_a_reader_that_was_ahead_skips_what_it_has_seen() -> None:
     step = hub.step(reader.subscription)
     assert isinstance(step, Locate)
     hub.located(reader.subscription, step, at(4))
+    assert hub.step(reader.subscription) is Ask.WAIT
     hub.apply(batch(3, 5))
+    assert hub.step(reader.subscription) is Ask.READY
     assert reader.take() == [5]
+
+
+def test_a_reader_that_was_ahead_is_woken_when_the_tail_is_there() -> None:
+    """Not before: until then there is nothing for it."""
+    hub = make_hub(2)
+    reader = Reader(hub, at(4))
+    step = hub.step(reader.subscription)
+    assert isinstance(step, Locate)
+    hub.located(reader.subscription, step, at(4))
+    hub.apply(batch(3, 3))
+    assert reader.wakes == 0
+    hub.apply(batch(4, 4))
+    assert reader.wakes == 1
 
 
 def test_a_position_beyond_the_end_is_told_ahead() -> None:
@@ -309,7 +315,8 @@ def test_an_answer_that_comes_too_late_is_ignored(live: bool) -> None:  # noqa: 
     step = hub.step(reader.subscription)
     assert isinstance(step, Read)
     reader.subscription.resume_at(at(9))
-    reader.subscription.live = live
+    if live:
+        reader.subscription.go_live()
     hub.page_read(reader.subscription, step, Bounds(EPOCH, 1, 9), (hub.ready(record(6)),))
     hub.located(reader.subscription, Locate(at(5), step.turn), at(5))
     assert reader.take() == []
@@ -324,6 +331,60 @@ def test_a_gap_of_the_tail_sends_everyone_to_the_engine() -> None:
     hub.apply(Gap(GapReason.TRIMMED, at(8), 5))
     assert hub.position == at(8)
     assert hub.step(reader.subscription) == Read(at(3), 2)
+
+
+def test_what_came_before_a_gap_of_the_tail_is_pushed_before_it() -> None:
+    """Also when both were waiting, and are taken in one step."""
+    hub = make_hub()
+    reader = Reader(hub)
+    hub.apply(batch(1, 2), Gap(GapReason.TRIMMED, at(8), 6), batch(9, 9))
+    assert reader.take() == [1, 2]
+    assert hub.step(reader.subscription) == Read(at(2), 2)
+
+
+def test_subscriptions_of_the_same_topics_are_pushed_the_same_list() -> None:
+    """What a batch has for them is worked out once; the others get their own."""
+    hub = make_hub()
+    Reader(hub), Reader(hub), Reader(hub, None, "b", "a")
+    pushed: list[tuple[int, list[Entry]]] = []
+    hub.deliver = lambda subscriptions, entries: pushed.append((len(subscriptions), entries))
+    hub.apply(Batch((record(1, "a"), record(2, "b"), record(3, "a", "b"))))
+    assert [(count, [each.position.offset for each in entries]) for count, entries in pushed] == [
+        (2, [1, 3]),
+        (1, [1, 2, 3]),
+    ]
+
+
+def test_who_goes_live_while_others_are_pushed_to_gets_nothing_twice() -> None:
+    """A push may run an application's code, which may open a stream."""
+    hub = make_hub()
+    late: list[Reader] = []
+    Reader(hub)
+
+    def deliver(subscriptions: tuple[Subscription, ...], entries: list[Entry]) -> None:
+        if not late:
+            late.append(Reader(hub, at(0)))
+            hub.step(late[0].subscription)
+        push_all(subscriptions, entries)
+
+    hub.deliver = deliver
+    hub.apply(batch(1, 2))
+    assert late[0].take() == [1, 2]
+
+
+def test_accepted_counts_what_was_pushed_and_what_was_caught_up_with() -> None:
+    """Across overflow and the way back, each record once."""
+    hub = make_hub()
+    reader = Reader(hub, max_items=2)
+    hub.apply(batch(1, 5))
+    assert reader.subscription.accepted == 2
+    while reader.take():
+        hub.step(reader.subscription)
+    assert (reader.subscription.accepted, reader.subscription.live) == (5, True)
+    hub.apply(batch(6, 6))
+    assert reader.subscription.accepted == 6
+    hub.discard(reader.subscription)
+    assert reader.subscription.accepted == 6
 
 
 def test_a_rebase_keeps_what_both_histories_share() -> None:
@@ -400,13 +461,13 @@ def test_no_checkpoint_while_catching_up() -> None:
 
 
 def test_a_checkpoint_never_goes_back() -> None:
-    """A reader ahead of this process keeps its own position."""
+    """A reader ahead of this process is told none before the tail is there."""
     hub = make_hub(2)
     reader = Reader(hub, at(4))
     step = hub.step(reader.subscription)
     assert isinstance(step, Locate)
     hub.located(reader.subscription, step, at(4))
-    assert hub.checkpoint(reader.subscription) == at(4)
+    assert hub.checkpoint(reader.subscription) is None
 
 
 def test_what_is_no_position_starts_at_the_head_with_a_gap() -> None:

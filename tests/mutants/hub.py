@@ -9,8 +9,10 @@ from tests.mutants.mutation import Mutant
 
 HUB = "sse_kit.hub"
 SUBSCRIPTION = "sse_kit.subscription"
+AUDIENCE = "sse_kit.audience"
 
 WORLDS = ("tests/test_two_hubs.py",)
+STEPS = ("tests/test_hub.py",)
 
 MUTANTS = (
     Mutant(
@@ -18,10 +20,11 @@ MUTANTS = (
         HUB,
         """        if self._enqueue_all(subscription, entries):
             # The same step: no record can come between the last copy and the first push.
-            subscription.live = True
+            subscription.go_live()
 """,
         """        if getattr(self, "copied", None) is subscription:
-            subscription.live, self.copied = True, None
+            subscription.go_live()
+            self.copied = None
         elif self._enqueue_all(subscription, entries):
             self.copied = subscription
 """,
@@ -29,9 +32,14 @@ MUTANTS = (
     ),
     Mutant(
         "what was seen already is pushed again",
-        SUBSCRIPTION,
-        "if not self.live or offset <= self.cursor:",
-        "if not self.live:",
+        HUB,
+        """        if subscription.cursor > self._head:
+            # The engine has it, this process does not yet.
+            self._park(subscription, question)
+""",
+        """        if subscription.cursor > self._head:
+            subscription.go_live()
+""",
         WORLDS,
     ),
     Mutant(
@@ -44,8 +52,8 @@ MUTANTS = (
     Mutant(
         "overflow counts as delivered",
         SUBSCRIPTION,
-        "self.fall_back(offset - 1)",
-        "self.fall_back(offset)",
+        "self.fall_back(Position(epoch, offset - 1))",
+        "self.fall_back(Position(epoch, offset))",
         WORLDS,
     ),
     Mutant(
@@ -65,8 +73,11 @@ MUTANTS = (
     Mutant(
         "whoever was located is live",
         HUB,
-        "subscription.live = subscription.cursor > self._head",
-        "subscription.live = True",
+        """        if subscription.cursor > self._head:
+            # The engine has it, this process does not yet.
+            self._park(subscription, question)
+""",
+        "        subscription.go_live()\n",
         WORLDS,
     ),
     Mutant(
@@ -81,14 +92,28 @@ MUTANTS = (
         HUB,
         "return subscription.live or subscription.position != question.position",
         "return False",
-        WORLDS,
+        STEPS,
     ),
     Mutant(
         "a reset leaves its readers live",
         HUB,
-        "                subscription.fall_back(self._head)\n",
+        "                subscription.fall_back(self.position)\n",
         "                subscription.cursor = self._head\n",
         WORLDS,
+    ),
+    Mutant(
+        "a record of two topics is pushed twice",
+        AUDIENCE,
+        "elif entries[-1] is entry:",
+        "elif entries[-1] is None:",
+        WORLDS,
+    ),
+    Mutant(
+        "a reset forgets what was collected",
+        HUB,
+        "        self._share_out()\n        for subscription in self._subscriptions:",
+        "        self._audiences.share_out()\n        for subscription in self._subscriptions:",
+        STEPS,
     ),
     Mutant(
         "a page is read past a full queue",
