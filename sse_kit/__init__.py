@@ -3,13 +3,13 @@
 from sse_kit.asgi import last_event_id
 from sse_kit.codec import StreamDecoder, encode
 from sse_kit.config import Retention
-from sse_kit.connection import ConnectionInfo, SSEConnection
+from sse_kit.connection import SSEConnection
 from sse_kit.errors import SSEKitError
 from sse_kit.hooks import Closed, Hooks, MessagePublished, Opened
 from sse_kit.messages import ReceivedMessage, SSEMessage
 from sse_kit.registry import ConnectionRegistry
 from sse_kit.starlette import EventSourceResponse, StreamClosed
-from sse_kit.states import CloseReason, ConnectionState
+from sse_kit.states import CloseReason, ConnectionInfo, ConnectionState
 from sse_kit.transports.base import Gap, GapReason, Position, SupportsReplay, Transport
 from sse_kit.transports.memory import MemoryLog, MemoryTransport
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import anyio
 
 from sse_kit import frames
+from sse_kit.asgi import Responder
 from sse_kit.connection import SSEConnection
+from sse_kit.inline import InlineWriter
 from sse_kit.leases import Authorise, Leases, ask
 from sse_kit.session import ConnectionSession
 from sse_kit.states import CloseReason
 from sse_kit.wakeup import Wakeup
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
     from sse_kit.config import RegistrySettings
+    from sse_kit.dispatch import Dispatcher
     from sse_kit.table import ConnectionTable
 
 STOP_PATIENCE = 2.0
@@ -90,10 +92,12 @@ class Admission:
         self._table = table
         self._follow = follow
         self._closing: _Closing | None = _Closing(CloseReason.SERVER_STOP, None)
+        self._dispatcher: Dispatcher | None = None
         self._dropped = Wakeup()
 
-    def open(self) -> None:
-        """Let streams in."""
+    def open(self, dispatcher: Dispatcher | None) -> None:
+        """Let streams in; the dispatcher, if there is one, writes for them."""
+        self._dispatcher = dispatcher
         self._closing = None
 
     def close(self, reason: CloseReason, *, spread: int | None = None) -> None:
@@ -113,6 +117,7 @@ class Admission:
             await self.wait_until_gone()
         for connection in self._table.all():
             self.drop(connection, CloseReason.SERVER_STOP)
+        self._dispatcher = None
 
     def add(self, connection: SSEConnection) -> None:
         """Enter a connection, and let it follow its topics."""
@@ -126,24 +131,29 @@ class Admission:
         self._table.drop(connection, reason)
         self._dropped.wake()
 
-    @asynccontextmanager
-    async def streaming(self, wanted: Wanted) -> AsyncGenerator[ConnectionSession | None, None]:
-        """Keep an entry for the time of one response; None: not authorised."""
+    async def enter(self, wanted: Wanted) -> ConnectionSession | None:
+        """Make the entry of one response, until :meth:`leave`; None: not authorised."""
         connection_id = wanted.connection_id or self._table.next_id(wanted.connection_type)
         connection = wanted.make(connection_id)
         session = await self._receive(connection, wanted.authorise)
         if session is None or session.is_over():
-            yield session
-            return
+            return session
         predecessor = self._table.find(connection_id)
         if predecessor is not None:
             self.drop(predecessor, CloseReason.REPLACED)
-        try:
-            self.add(connection)
-            self.leases.add(connection, session, wanted.authorise)
-            yield session
-        finally:
-            self.drop(connection, CloseReason.SERVER_STOP)
+        self.add(connection)
+        self.leases.add(connection, session, wanted.authorise)
+        return session
+
+    def leave(self, session: ConnectionSession) -> None:
+        """Forget what :meth:`enter` made."""
+        self.drop(session.connection, CloseReason.SERVER_STOP)
+
+    def responder(self, session: ConnectionSession) -> Responder | InlineWriter:
+        """Return who writes the session: inline, where there is a dispatcher."""
+        if self._dispatcher is None:
+            return Responder(session, settings=self._settings)
+        return InlineWriter(session, self._dispatcher)
 
     async def _receive(
         self, connection: SSEConnection, authorise: Authorise | None

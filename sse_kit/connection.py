@@ -14,53 +14,33 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
-from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from sse_kit.codec import encode
 from sse_kit.config import RegistrySettings
-from sse_kit.errors import InvalidInput
-from sse_kit.messages import SSEMessage, breaks_line, has_lone_surrogate
-from sse_kit.outgoing import Outbox, Outgoing, Sent, as_message, sendable
+from sse_kit.messages import SSEMessage, check_line
+from sse_kit.outgoing import Listener, Outbox, Outgoing, Sent, as_message, sendable
 from sse_kit.replay import Follower
 from sse_kit.states import (
     ACTIVE,
+    STATUS,
     CloseReason,
-    Connected,
-    Connecting,
+    ConnectionInfo,
     ConnectionState,
-    Disconnected,
-    Errored,
-    Reconnecting,
     Role,
     Status,
-    move,
+    check_move,
 )
 from sse_kit.wakeup import Wakeup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from sse_kit.hub import Hub
     from sse_kit.replay import Replayer
     from sse_kit.subscription import Subscription
     from sse_kit.transports.base import Position
 
-
-class ConnectionInfo(BaseModel):
-    """A connection described to the outside; ``lag`` counts records of the log behind the head."""
-
-    model_config = ConfigDict(frozen=True)
-
-    connection_id: str
-    connection_type: str
-    topics: tuple[str, ...]
-    metadata: dict[str, Any]
-    status: Status
-    created_at: AwareDatetime
-    last_activity: AwareDatetime
-    message_count: int
-    queued: int
-    lag: int
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class SSEConnection:
@@ -80,12 +60,15 @@ class SSEConnection:
         "_changed",
         "_created",
         "_created_at",
+        "_facts",
         "_follower",
-        "_last_activity",
-        "_on_end",
+        "_listener",
         "_outbox",
+        "_queue_bytes",
         "_sent",
-        "_status",
+        "_since",
+        "_state",
+        "_touched",
         "_unread",
         "close_reason",
         "connection_id",
@@ -110,24 +93,27 @@ class SSEConnection:
         last_event_id: str | None = None,
     ) -> None:
         RegistrySettings(queue_size=queue_size, queue_bytes=queue_bytes)
-        self.connection_id = _line("connection_id", connection_id)
-        self.connection_type = _line("connection_type", connection_type)
+        self.connection_id = check_line("connection_id", connection_id)
+        self.connection_type = check_line("connection_type", connection_type)
         self.topics = frozenset(topics)
-        self.metadata: Mapping[str, Any] = MappingProxyType(dict(metadata or {}))
+        self.metadata = MappingProxyType(dict(metadata)) if metadata else NOTHING
         self.last_event_id = last_event_id
         self.close_reason: CloseReason | None = None
         self.goodbye: int | None = None
         self.owes_checkpoint = False
-        self._created = time.monotonic()
-        self._created_at = self._last_activity = datetime.now(UTC)
-        self._status: Status = Connecting()
+        self._state = ConnectionState.CONNECTING
+        self._created = self._since = self._touched = time.monotonic()
+        self._created_at = time.time()
+        self._facts: Mapping[str, Any] = NOTHING
         self.queue_size = queue_size
+        self._queue_bytes = queue_bytes
         self._sent = 0
-        self._outbox = Outbox(max_items=queue_size, max_bytes=queue_bytes)
-        self._unread: list[Outgoing] = []  # the next one last
+        # What most connections never need is made when it is: there may be very many of them.
+        self._outbox: Outbox | None = None
+        self._unread: list[Outgoing] | None = None  # the next one last
         self._follower: Follower | None = None
-        self._changed = Wakeup()
-        self._on_end: Callable[[], None] | None = None
+        self._changed: Wakeup | None = None
+        self._listener: Listener | None = None
 
     def __repr__(self) -> str:
         return f"<SSEConnection {self.connection_id!r} {self.state}>"
@@ -137,22 +123,28 @@ class SSEConnection:
     @property
     def state(self) -> ConnectionState:
         """Where it stands."""
-        return self._status.state
+        return self._state
 
     @property
     def status(self) -> Status:
         """Where it stands, with the facts of that state."""
-        return self._status
+        return STATUS[self.state](since=self._moment(self._since), **self._facts)
 
     @property
     def created_at(self) -> datetime:
         """When it was made (aware, UTC)."""
-        return self._created_at
+        return self._moment(self._created)
+
+    @property
+    def touched(self) -> float:
+        """When that was (seconds, monotonic)."""
+        follows = self.subscription
+        return self._touched if follows is None else max(self._touched, follows.touched)
 
     @property
     def last_activity(self) -> datetime:
         """When something was last sent to it, taken from it, or a heartbeat (aware, UTC)."""
-        return self._last_activity
+        return self._moment(self.touched)
 
     @property
     def message_count(self) -> int:
@@ -181,7 +173,7 @@ class SSEConnection:
             created_at=self.created_at,
             last_activity=self.last_activity,
             message_count=self.message_count,
-            queued=len(self._outbox) + (len(follower.subscription.queue) if follower else 0),
+            queued=len(self._outbox or ()) + (len(follower.subscription.queue) if follower else 0),
             lag=follower.lag() if follower else 0,
         )
 
@@ -200,14 +192,17 @@ class SSEConnection:
         """
         message = sendable(data)
         sent = Sent(message, encode(message))
+        outbox = self._outbox
+        if outbox is None:
+            outbox = self._outbox = Outbox(max_items=self.queue_size, max_bytes=self._queue_bytes)
         with anyio.move_on_after(timeout):
-            while self.is_active() and not self._outbox.has_room(sent):
-                await self._outbox.room.wait()
-        if not self._outbox.has_room(sent):
+            while self.is_active() and not outbox.has_room(sent):
+                await outbox.room.wait()
+        if not outbox.has_room(sent):
             self.end(CloseReason.SEND_TIMEOUT, error=f"no room for a message in {timeout} s")
         if not self.is_active():
             return False
-        self._outbox.put(sent)
+        outbox.put(sent)
         self._sent += 1
         self.touch()
         self.notify()
@@ -216,7 +211,7 @@ class SSEConnection:
     async def heartbeat(self) -> str:
         """Return a comment line for the stream, and note the activity."""
         self.touch()
-        return f": heartbeat {self.connection_id} {self._last_activity.isoformat()}\n\n"
+        return f": heartbeat {self.connection_id} {self.last_activity.isoformat()}\n\n"
 
     def close(self) -> None:
         """End it; twice is harmless. An entry made by hand stays until it is removed."""
@@ -242,6 +237,11 @@ class SSEConnection:
 
     # What the registry and the writer do with it -----------------------------------------------
 
+    @property
+    def subscription(self) -> Subscription | None:
+        """What it follows, and where it stands there."""
+        return None if self._follower is None else self._follower.subscription
+
     def follow(self, hub: Hub, subscription: Subscription, replayer: Replayer | None) -> None:
         """Follow topics of ``hub``; ``subscription`` wakes this connection."""
         self._follower = Follower(hub, subscription, replayer)
@@ -252,9 +252,9 @@ class SSEConnection:
         if self.state is not ConnectionState.CONNECTING:
             return
         if self.last_event_id is None:
-            self._move(Connected())
+            self._move(ConnectionState.CONNECTED)
         else:
-            self._move(Reconnecting(resumes_from=self.last_event_id))
+            self._move(ConnectionState.RECONNECTING, resumes_from=self.last_event_id)
             self._note_live()
 
     def end(
@@ -263,31 +263,36 @@ class SSEConnection:
         """End it for ``reason``; the first call counts. ``goodbye``: milliseconds to come back."""
         if not self.is_active():
             if self.state is ConnectionState.ERROR and reason is CloseReason.CLOSED:
-                self._move(Disconnected(reason=reason))
+                self._move(ConnectionState.DISCONNECTED, reason=reason)
             return
         self.close_reason = reason
         self.goodbye = goodbye
-        failed = None if error is None else Errored(reason=reason, error=error)
-        self._move(failed or Disconnected(reason=reason))
+        if error is None:
+            self._move(ConnectionState.DISCONNECTED, reason=reason)
+        else:
+            self._move(ConnectionState.ERROR, reason=reason, error=error)
         if self._follower is not None:
             self._follower.release()
-        self._outbox.room.wake()
+        if self._outbox is not None:
+            self._outbox.room.wake()
         self.notify()
-        if self._on_end is not None:
-            self._on_end()
+        if self._listener is not None:
+            self._listener.hurry()
 
-    def on_end(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called when it ends."""
-        self._on_end = callback
+    def listen(self, listener: Listener) -> None:
+        """Have ``listener`` told what happens to this connection."""
+        self._listener = listener
 
     async def wait(self) -> None:
         """Wait until :meth:`take` has something or the connection is over. Takes nothing."""
+        if self._changed is None:
+            self._changed = Wakeup()
         while not self._has_something() and self.is_active():
             await self._changed.wait()
 
     def take(self) -> list[Outgoing]:
         """Return all that waits: what was sent to it alone, what it follows, a due checkpoint."""
-        items: list[Outgoing] = list(self._outbox.take())
+        items: list[Outgoing] = [] if self._outbox is None else [*self._outbox.take()]
         if self._follower is not None and self._advance():
             items += self._follower.subscription.take()
             self.touch()
@@ -301,12 +306,15 @@ class SSEConnection:
         return None if self._follower is None else self._follower.checkpoint()
 
     def notify(self) -> None:
-        """Wake whoever waits in :meth:`wait`."""
-        self._changed.wake()
+        """Wake whoever waits in :meth:`wait`, and the listener."""
+        if self._changed is not None:
+            self._changed.wake()
+        if self._listener is not None:
+            self._listener.wake()
 
     def touch(self) -> None:
         """Note that something happened on the stream."""
-        self._last_activity = datetime.now(UTC)
+        self._touched = time.monotonic()
 
     def _has_something(self) -> bool:
         if self._outbox or self._unread or self._advance():
@@ -327,16 +335,14 @@ class SSEConnection:
         if self.state is not ConnectionState.RECONNECTING:
             return
         if self._follower is None or self._follower.subscription.live:
-            self._move(Connected(resumed_from=self.last_event_id))
+            self._move(ConnectionState.CONNECTED, resumed_from=self.last_event_id)
 
-    def _move(self, target: Status) -> None:
-        self._status = move(Role.SERVER, self._status, target)
+    def _move(self, target: ConnectionState, **facts: Any) -> None:
+        check_move(Role.SERVER, self.state, target)
+        self._state = target
+        self._facts = facts
+        self._since = time.monotonic()
 
-
-def _line(field: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise InvalidInput(field, value, "is not a line of text", "use a str that is not empty")
-    if breaks_line(value) or has_lone_surrogate(value):
-        problem = "has CR, LF, NUL or a lone surrogate"
-        raise InvalidInput(field, value, problem, "use one line of text")
-    return value
+    def _moment(self, monotonic: float) -> datetime:
+        """Return when it was that the monotonic clock showed so many seconds."""
+        return datetime.fromtimestamp(self._created_at + monotonic - self._created, UTC)

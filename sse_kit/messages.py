@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from sse_kit.errors import InvalidMessage, InvalidTopic
+from sse_kit.errors import InvalidInput, InvalidMessage, InvalidTopic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -269,3 +269,18 @@ def check_topic(topic: object) -> str:
     if breaks_line(topic) or has_lone_surrogate(topic):
         raise InvalidTopic("topic", topic, "has CR, LF, NUL or a lone surrogate", "use one line")
     return topic
+
+
+def check_line(field: str, value: object) -> str:
+    """Return ``value``, the ``field`` of something, if it is one line of text.
+
+    Raises:
+        InvalidInput: it is not.
+
+    """
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(field, value, "is not a line of text", "use a str that is not empty")
+    if breaks_line(value) or has_lone_surrogate(value):
+        problem = "has CR, LF, NUL or a lone surrogate"
+        raise InvalidInput(field, value, problem, "use one line of text")
+    return value

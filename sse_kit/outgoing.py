@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import Protocol, TypeAlias, cast
 
 from sse_kit import frames
 from sse_kit.errors import NotPublishable
@@ -24,6 +24,18 @@ class Sent:
 
 Outgoing: TypeAlias = Sent | Entry | Gap | Position
 """What a connection hands to whoever writes it; a bare position is a checkpoint."""
+
+
+class Listener(Protocol):
+    """Who writes a connection; told in the event loop, and not to write at once."""
+
+    def wake(self) -> None:
+        """Take note that there may be something to write."""
+        ...
+
+    def hurry(self) -> None:
+        """Take note that the connection is over."""
+        ...
 
 
 class Outbox:

@@ -117,7 +117,7 @@ class ConnectionRegistry:
         leases = self._admission.leases
         async with running(self.transport, self.settings, leases, hooks=self._hooks) as runtime:
             self._runtime = runtime
-            self._admission.open()
+            self._admission.open(runtime.dispatcher)
             try:
                 yield
                 await self._admission.end()
@@ -188,7 +188,7 @@ class ConnectionRegistry:
             settings=self.settings,
             authorise=authorise,
         )
-        return TopicResponse(partial(self._admission.streaming, wanted), self.settings)
+        return TopicResponse(self._admission, wanted, self.settings)
 
     # Messages --------------------------------------------------------------------------------
 

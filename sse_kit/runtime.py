@@ -11,6 +11,7 @@ from anyio import RunFinishedError, from_thread
 from anyio.lowlevel import current_token
 
 from sse_kit import pump
+from sse_kit.dispatch import dispatching
 from sse_kit.errors import RegistryNotRunning, WrongThread
 from sse_kit.hooks import HookRunner, Hooks
 from sse_kit.hub import Hub
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from sse_kit.config import RegistrySettings
     from sse_kit.connection import SSEConnection
+    from sse_kit.dispatch import Dispatcher
     from sse_kit.leases import Leases
     from sse_kit.transports.base import Transport
 
@@ -38,10 +40,17 @@ class Runtime:
     """The running parts; made by :func:`running`."""
 
     def __init__(
-        self, hub: Hub, hooks: HookRunner, replayer: Replayer | None, settings: RegistrySettings
+        self,
+        hub: Hub,
+        hooks: HookRunner,
+        replayer: Replayer | None,
+        settings: RegistrySettings,
+        *,
+        dispatcher: Dispatcher | None,
     ) -> None:
         self.hub = hub
         self.hooks = hooks
+        self.dispatcher = dispatcher
         self._token = current_token()
         self._thread = threading.get_ident()
         self._replayer = replayer
@@ -110,11 +119,15 @@ async def running(
             ring_size=settings.ring_size,
             ring_bytes=settings.ring_bytes,
         )
-        async with _background_tasks() as tasks:
+        async with dispatching(settings) as dispatcher, _background_tasks() as tasks:
+            if dispatcher is not None:
+                hub.deliver = dispatcher.deliver
+                tasks.start_soon(dispatcher.keep_beating)
             await tasks.start(pump.run, hub, transport)
             tasks.start_soon(_keep_house, hub, leases, tasks)
             replayer = None if engine is None else Replayer(hub, engine, tasks)
-            yield Runtime(hub, HookRunner(hooks or Hooks(), tasks), replayer, settings)
+            runner = HookRunner(hooks or Hooks(), tasks)
+            yield Runtime(hub, runner, replayer, settings, dispatcher=dispatcher)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -109,12 +110,31 @@ class _Link:
         return self._due
 
 
+class Stream(Protocol):
+    """What is told that the server stops."""
+
+    @property
+    def line(self) -> Line | None:
+        """The connection under it; None: it is not one response, but lives as long as the app."""
+        ...
+
+    def stop(self) -> None:
+        """End it; called in the event loop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    line: Line | None
+    stop: Callable[[], None]
+
+
 class StopWatch:
     """The open streams of one event loop, and what tells them that the server stops."""
 
     def __init__(self) -> None:
         self._token = current_token()
-        self._streams: dict[object, tuple[Callable[[], None], Line | None]] = {}
+        self._streams: dict[Stream, None] = {}
         self._chain: dict[int, _Link] = {}
         self._stopped_at: float | None = None
         self._worker_event = _hypercorn_event()
@@ -129,14 +149,16 @@ class StopWatch:
             return True
         return self._stopped_at is not None and time.monotonic() - self._stopped_at < LINGER
 
-    def add(self, stream: object, end: Callable[[], None], line: Line | None) -> None:
-        """Watch for one more; the first one brings the handlers."""
+    def add(self, stream: Stream) -> None:
+        """Watch for one more, told at once if it comes late; the first one brings the handlers."""
         if not self._streams:
             self._watch_signals()
             self._watch_hypercorn()
-        self._streams[stream] = end, line
+        self._streams[stream] = None
+        if stream.line is not None and self.stopped:
+            stream.stop()
 
-    def discard(self, stream: object) -> None:
+    def discard(self, stream: Stream) -> None:
         """Watch for one less; the last one takes the handlers away."""
         del self._streams[stream]
         if not self._streams:
@@ -148,10 +170,11 @@ class StopWatch:
 
     def stop(self) -> None:
         """End all streams, and later the connections that still take nothing; in the loop."""
-        streams = list(self._streams.values())
-        for end, _ in streams:
-            end()
-        self._later(partial(end_full, [line for _, line in streams if line is not None]))
+        streams = list(self._streams)
+        for stream in streams:
+            stream.stop()
+        lines = [line for stream in streams if (line := stream.line) is not None]
+        self._later(partial(end_full, lines))
 
     def _watch_signals(self) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -216,11 +239,9 @@ def on_server_stop(
     ``line`` is the connection of a stream: that is told at once if it comes late, and its
     connection is ended somewhat later if its client has stalled.
     """
-    watch, stream = stop_watch(), object()
-    watch.add(stream, end, line)
+    watch, stream = stop_watch(), _Block(line, end)
+    watch.add(stream)
     try:
-        if line is not None and watch.stopped:
-            end()
         yield
     finally:
         watch.discard(stream)

@@ -21,10 +21,10 @@ from sse_kit.outgoing import sendable
 from sse_kit.states import CloseReason
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     from starlette.background import BackgroundTask
     from starlette.types import Receive, Scope, Send
+
+    from sse_kit.admission import Admission, Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -151,24 +151,24 @@ class EventSourceResponse(Response):
 class TopicResponse(EventSourceResponse):
     """Streams a registry's topics; ``registry.stream`` makes it.
 
-    ``enter`` gives the session for the time of one run, or None to one who may not have it.
+    ``admission`` gives the session for the time of one run, or None to one who may not have it.
     """
 
-    def __init__(
-        self,
-        enter: Callable[[], AbstractAsyncContextManager[asgi.Session | None]],
-        settings: StreamSettings,
-    ) -> None:
+    def __init__(self, admission: Admission, wanted: Wanted, settings: StreamSettings) -> None:
         self._begin(settings, 200, asgi.HEADERS)
-        self._enter = enter
+        self._admission = admission
+        self._wanted = wanted
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._enter() as session:
-            if session is None:
-                await PlainTextResponse("not allowed", 403)(scope, receive, send)
-                return
-            responder = asgi.Responder(session, settings=self.settings)
+        session = await self._admission.enter(self._wanted)
+        if session is None:
+            await PlainTextResponse("not allowed", 403)(scope, receive, send)
+            return
+        try:
+            responder = self._admission.responder(session)
             await responder.run(scope, receive, send, start=self._start())
+        finally:
+            self._admission.leave(session)
 
 
 def _is_iterable_of_events(content: object) -> bool:

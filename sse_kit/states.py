@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -159,13 +159,39 @@ MOVES: dict[ConnectionState, dict[ConnectionState, frozenset[Role]]] = {
 """``MOVES[source][target]``: the roles that may go there. What is not here is illegal."""
 
 
-def move(role: Role, source: Status, target: Status) -> Status:
-    """Return ``target`` if a connection in that role may go there.
+STATUS: dict[ConnectionState, type[Status]] = {
+    _S.CONNECTING: Connecting,
+    _S.CONNECTED: Connected,
+    _S.DISCONNECTED: Disconnected,
+    _S.ERROR: Errored,
+    _S.RECONNECTING: Reconnecting,
+}
+"""The model of each state."""
+
+
+def check_move(role: Role, source: ConnectionState, target: ConnectionState) -> None:
+    """Refuse a move that a connection in that role may not make.
 
     Raises:
         IllegalMove: the table has no such move.
 
     """
-    if role not in MOVES[source.state].get(target.state, frozenset()):
-        raise IllegalMove(role.value, source.state.value, target.state.value)
-    return target
+    if role not in MOVES[source].get(target, frozenset()):
+        raise IllegalMove(role.value, source.value, target.value)
+
+
+class ConnectionInfo(BaseModel):
+    """A connection described to the outside; ``lag`` counts records of the log behind the head."""
+
+    model_config = ConfigDict(frozen=True)
+
+    connection_id: str
+    connection_type: str
+    topics: tuple[str, ...]
+    metadata: dict[str, Any]
+    status: Status
+    created_at: AwareDatetime
+    last_activity: AwareDatetime
+    message_count: int
+    queued: int
+    lag: int

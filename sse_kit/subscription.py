@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sse_kit.transports.base import Gap, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+    from contextvars import Context
 
     from sse_kit.messages import SSEMessage
 
@@ -61,7 +62,7 @@ Step: TypeAlias = Ask | Question
 class Audience:
     """The subscriptions of one set of topics; ``accepted`` counts what its LIVE ones were given."""
 
-    __slots__ = ("accepted", "entries", "live", "size", "topics")
+    __slots__ = ("accepted", "entries", "live", "size", "topics", "touched")
 
     def __init__(self, topics: frozenset[str]) -> None:
         self.topics = topics
@@ -69,13 +70,25 @@ class Audience:
         self.live: dict[Subscription, None] = {}
         self.entries: list[Entry] = []
         self.accepted = 0
+        self.touched = 0.0
+        """When its LIVE ones were last written to past their queues (seconds, monotonic)."""
 
 
-class Subscription:
+class _Outlet:
+    """What is touched at every delivery, in one place: side by side in memory too."""
+
+    __slots__ = ("context", "send")
+
+    context: Context
+    send: Callable[[MutableMapping[str, Any]], Awaitable[object]] | None
+
+
+class Subscription(_Outlet):
     """A cursor in the log and what waits to be taken; ``wake`` is called when either changes.
 
     The queue holds at most ``max_items`` records and ``max_bytes`` of frames, but a single record
-    always fits. While it is LIVE its cursor is the hub's head.
+    always fits. While it is LIVE its cursor is the hub's head; if then nothing is queued and its
+    writer is idle, ``send`` is set, to be called past the queue: see :mod:`sse_kit.inline`.
     """
 
     __slots__ = (
@@ -105,6 +118,7 @@ class Subscription:
         self.epoch = start.epoch
         self.cursor = start.offset
         self.audience = Audience(self.topics)
+        self.send = None
         self.live = False
         self.queue: list[Item] = []
         self.queued_bytes = 0
@@ -123,6 +137,11 @@ class Subscription:
         """How many records were ever queued for it or written."""
         return self._accepted + self.audience.accepted if self.live else self._accepted
 
+    @property
+    def touched(self) -> float:
+        """When it was last written to past its queue, or others of its audience were."""
+        return self.audience.touched if self.live else 0.0
+
     def take(self) -> list[Item]:
         """Empty the queue."""
         items, self.queue = self.queue, []
@@ -133,6 +152,7 @@ class Subscription:
         """Take matching records from the tail, if LIVE."""
         if not self.live:
             return
+        self.send = None
         for number, entry in enumerate(entries):
             if not self.accept(entry):
                 epoch, offset = entry.position.epoch, entry.position.offset
@@ -173,6 +193,7 @@ class Subscription:
 
     def fall_back(self, position: Position) -> None:
         """Go from LIVE to CATCHUP: all matching records up to there are taken or queued."""
+        self.send = None
         if self.live:
             self.live = False
             del self.audience.live[self]

@@ -162,7 +162,7 @@ async def test_closing_disconnects_for_good(registry: ConnectionRegistry) -> Non
     assert isinstance(status, Disconnected)
     assert status.reason is CloseReason.CLOSED
     connection.close()
-    assert connection.status is status
+    assert connection.status == status
     assert registry.get_connection("mine") is connection
     assert registry.get_stats()["hub"]["subscriptions"] == 0
 

@@ -40,8 +40,8 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("hooks", "outgoing", "connection"),
     ),
     5: (
-        *("stalled", "shutdown", "asgi", "iterate", "client"),
-        *("session", "leases", "table", "admission", "runtime", "lifespan"),
+        *("stalled", "shutdown", "asgi", "iterate", "client", "session"),
+        *("hands", "dispatch", "inline", "leases", "table", "admission", "runtime", "lifespan"),
     ),
     6: ("starlette",),
     7: ("registry",),

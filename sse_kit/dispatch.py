@@ -1,0 +1,156 @@
+"""The hot path: one batch to the clients of its topics, without waking a task for each. asyncio.
+
+Theory of operation. The task of a connection is parked in ``receive()``, where it waits for the
+client to leave; it writes nothing. Whoever has something for the client (the tail, a heartbeat, the
+application) has :class:`Dispatcher` take the first step of ``send``, in the manner of
+:mod:`sse_kit.hands`. A ``send`` that suspends goes to a hand, which then writes all that waits for
+that client, until nothing does (:mod:`sse_kit.inline`): meanwhile nobody else writes for it, and
+what comes is queued in its subscription, which is bounded.
+
+First steps are taken in the event loop's own turns only (the tail's, the housekeeper's, or
+:meth:`Dispatcher.wake`'s, which waits for the next one). So code inside of a ``send`` may publish,
+open, end or wake streams, its own too: no step begins while another one of the same writer runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from types import CoroutineType
+from typing import TYPE_CHECKING, Protocol
+
+from anyio.lowlevel import current_token
+
+from sse_kit.hands import Hands, Suspended, as_coroutine
+from sse_kit.hub import push_all
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from sse_kit.config import RegistrySettings
+    from sse_kit.hands import Stage
+    from sse_kit.subscription import Entry, Subscription
+
+HEARTBEAT_SPREAD = 0.2
+"""Share by which heartbeats come early, so that those who got the same event don't beat as one;
+half of it at least, which is how long the next look at them may take."""
+
+LONGEST_TICK = 0.5
+"""Seconds between two looks at who is silent, at most."""
+
+
+class Writer(Protocol):
+    """Who writes one stream: what a dispatcher needs of it."""
+
+    @property
+    def subscription(self) -> Subscription | None:
+        """What it follows, if anything."""
+        ...
+
+    def advance(self, stage: Stage) -> None:
+        """Write all there is, or until ``send`` suspends."""
+        ...
+
+    def beat(self, stage: Stage, now: float) -> None:
+        """Write a heartbeat if it is time (``now``: seconds, monotonic)."""
+        ...
+
+    def take_hand(self, stage: Stage, suspended: Suspended) -> None:
+        """Have a hand finish a step, and write what comes meanwhile."""
+        ...
+
+    def fail(self, error: BaseException) -> None:
+        """End the stream: ``send`` raised."""
+        ...
+
+
+class Dispatcher:
+    """Writes for all streams of a registry, in the event loop that made it."""
+
+    def __init__(self, settings: RegistrySettings) -> None:
+        self.settings = settings
+        self.hands = Hands()
+        self._writers: dict[Subscription, Writer] = {}
+        self._woken: list[Writer] = []
+
+    def add(self, writer: Writer) -> None:
+        """Take on a writer: what it has is written at once."""
+        if writer.subscription is not None:
+            self._writers[writer.subscription] = writer
+        with self.hands.stage() as stage:
+            writer.advance(stage)
+
+    def discard(self, writer: Writer) -> None:
+        """Forget a writer."""
+        if writer.subscription is not None:
+            self._writers.pop(writer.subscription, None)
+
+    def deliver(self, subscriptions: tuple[Subscription, ...], entries: list[Entry]) -> None:
+        """Write the same entries to several clients, or queue them: a ``sse_kit.hub.Deliver``.
+
+        Each client is written to once, with the frames joined once for all. What is larger than its
+        queue may be goes through the queue.
+        """
+        chunk = b"".join([entry.frame for entry in entries])
+        if len(chunk) > self.settings.queue_bytes:
+            push_all(subscriptions, entries)
+            return
+        subscriptions[0].audience.touched = time.monotonic()
+        with self.hands.stage() as stage:
+            # Every microsecond in this loop is paid for every delivery: so it is written out.
+            for subscription in subscriptions:
+                send = subscription.send
+                if send is None:
+                    subscription.push(entries)
+                    continue
+                try:
+                    step = send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    if type(step) is not CoroutineType:
+                        step = as_coroutine(step)
+                    waits_for = subscription.context.run(step.send, None)
+                except StopIteration:
+                    continue
+                except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+                    self._writers[subscription].fail(error)
+                else:
+                    suspended = Suspended(step, subscription.context, waits_for)
+                    self._writers[subscription].take_hand(stage, suspended)
+
+    def wake(self, writer: Writer) -> None:
+        """Have a writer write what it has, in the next turn of the event loop."""
+        if not self._woken:
+            self.hands.loop.call_soon(self._advance_woken)
+        self._woken.append(writer)
+
+    def _advance_woken(self) -> None:
+        woken, self._woken = self._woken, []
+        with self.hands.stage() as stage:
+            for writer in woken:
+                writer.advance(stage)
+
+    async def keep_beating(self) -> None:
+        """Write heartbeats, for ever."""
+        while True:
+            await asyncio.sleep(min(self.settings.heartbeat * HEARTBEAT_SPREAD / 2, LONGEST_TICK))
+            self.beat()
+
+    def beat(self) -> None:
+        """Write a heartbeat to whoever was sent nothing for a while."""
+        now = time.monotonic()
+        with self.hands.stage() as stage:
+            for writer in list(self._writers.values()):
+                writer.beat(stage, now)
+
+
+@asynccontextmanager
+async def dispatching(settings: RegistrySettings) -> AsyncGenerator[Dispatcher | None, None]:
+    """Give a dispatcher, on asyncio; elsewhere None, and each stream is written by its own task."""
+    if not isinstance(current_token().native_token, asyncio.AbstractEventLoop):
+        yield None
+        return
+    dispatcher = Dispatcher(settings)
+    try:
+        yield dispatcher
+    finally:
+        await dispatcher.hands.close()

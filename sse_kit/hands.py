@@ -1,0 +1,185 @@
+"""Taking the first step of a coroutine at once, in the name of a task that waits. asyncio only.
+
+Most calls of an ASGI ``send`` end at their first step, because the socket has room; to wake a task
+for each costs more than the call. But the first step cannot be taken just anywhere: ``send`` may
+look at the current task (timeouts and cancel scopes do), read context variables, suspend, raise.
+
+Here it is taken in the name of a *hand*: a real task that is parked and belongs to nobody yet, and
+in a context that the caller gives. A coroutine that suspends is given to that hand, which goes on
+with it as any task would, and a new hand takes the place of the old one. So for the coroutine there
+has been one task from beginning to end, and a timeout it has set fires at that one. It is what an
+eager task of Python 3.12 does, with one task for all the coroutines that end at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.tasks import _enter_task, _leave_task  # documented, in "Extending asyncio"
+from functools import partial
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
+    from contextvars import Context
+
+
+class Suspended:
+    """A coroutine that has suspended: when awaited it goes on, in its own context."""
+
+    __slots__ = ("_context", "_coroutine", "_waits_for", "cancelled")
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, object], context: Context, waits_for: object
+    ) -> None:
+        self._coroutine = coroutine
+        self._context = context
+        self._waits_for = waits_for
+        self.cancelled: BaseException | None = None
+        """A cancellation that came before it went on."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        """Have the task wait for what the coroutine waits for, again and again."""
+        waits_for = self._waits_for
+        while True:
+            advance = partial(self._coroutine.send, None)
+            try:
+                if self.cancelled is None:
+                    yield waits_for
+                else:
+                    advance = partial(self._coroutine.throw, self.cancelled)
+                    self.cancelled = None
+            except BaseException as error:  # noqa: BLE001  whatever it is, it is the coroutine's
+                advance = partial(self._coroutine.throw, error)
+            try:
+                waits_for = self._context.run(advance)
+            except StopIteration:
+                return
+
+
+def first_step(context: Context, awaitable: Awaitable[object]) -> Suspended | None:
+    """Take the first step of an awaitable; None: it has ended. Raises what the step raises."""
+    coroutine = awaitable if type(awaitable) is CoroutineType else as_coroutine(awaitable)
+    try:
+        waits_for = context.run(coroutine.send, None)
+    except StopIteration:
+        return None
+    return Suspended(coroutine, context, waits_for)
+
+
+async def as_coroutine(awaitable: Awaitable[object]) -> object:
+    """Await what is no coroutine, such as granian's own awaitables."""
+    return await awaitable
+
+
+class Hand:
+    """A task in whose name first steps are taken, until one suspends; then it finishes that."""
+
+    __slots__ = ("_begun", "_finish", "_loop", "_suspended", "_wake", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._suspended: Suspended | None = None
+        self._begun = False
+        self._wake = loop.create_future()
+        self._start()
+
+    def _start(self) -> None:
+        # Not by the loop's task factory: an eager one would run it in the middle of a step.
+        self.task = asyncio.Task(self._run(), loop=self._loop, name="sse_kit hand")
+        self.task.add_done_callback(self._restart)
+
+    def give(
+        self, suspended: Suspended, finish: Callable[[Suspended], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Have ``finish(suspended)`` run in the task."""
+        self._suspended, self._finish = suspended, finish
+        if not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _run(self) -> None:
+        try:
+            await self._wake
+        except asyncio.CancelledError as error:
+            if self._suspended is None:
+                raise
+            self._suspended.cancelled = error
+        assert self._suspended is not None, "it is woken with one"  # noqa: S101
+        self._begun = True
+        await self._finish(self._suspended)
+
+    def _restart(self, task: asyncio.Task[None]) -> None:
+        """Throw in a cancellation that came before the task's own first step: it never ran."""
+        if task.cancelled() and self._suspended is not None and not self._begun:
+            self._suspended.cancelled = asyncio.CancelledError()
+            self._start()
+
+
+class Hands:
+    """The hands of an event loop: ``with hands.stage() as stage`` takes first steps."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.spare: Hand | None = Hand(self.loop)
+        self.closed = False
+
+    def stage(self) -> Stage:
+        """Return a stage, to be entered at once."""
+        return Stage(self)
+
+    async def close(self) -> None:
+        """End the spare hand; no other is kept."""
+        self.closed = True
+        if self.spare is not None:
+            self.spare.task.cancel()
+            await asyncio.wait([self.spare.task])
+            self.spare = None
+
+
+class Stage:
+    """While it is entered a hand's task is the current one, not the task that entered it."""
+
+    __slots__ = ("_hand", "_hands", "_outer")
+
+    def __init__(self, hands: Hands) -> None:
+        self._hands = hands
+
+    def __enter__(self) -> Self:
+        """Step into the name of a hand."""
+        hands = self._hands
+        self._outer = asyncio.current_task(hands.loop)
+        if self._outer is not None:
+            _leave_task(hands.loop, self._outer)
+        # Not left there while in use: a step may itself enter a stage, in an eager task.
+        self._hand = self._usable(hands.spare)
+        hands.spare = None
+        _enter_task(hands.loop, self._hand.task)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Step back."""
+        hands = self._hands
+        _leave_task(hands.loop, self._hand.task)
+        if hands.closed:
+            self._hand.task.cancel()
+        else:
+            hands.spare = self._hand
+        if self._outer is not None:
+            _enter_task(hands.loop, self._outer)
+
+    def hand_over(
+        self, suspended: Suspended, finish: Callable[[Suspended], Coroutine[Any, Any, None]]
+    ) -> Hand:
+        """Give the present hand a coroutine that suspended here, and take another hand."""
+        hand = self._hand
+        hand.give(suspended, finish)
+        _leave_task(self._hands.loop, hand.task)
+        self._hand = Hand(self._hands.loop)
+        _enter_task(self._hands.loop, self._hand.task)
+        return hand
+
+    def _usable(self, spare: Hand | None) -> Hand:
+        """Return the spare hand, or a new one: code in a step may have cancelled its task."""
+        if spare is None or spare.task.done() or spare.task.cancelling():
+            return Hand(self._hands.loop)
+        return spare
