@@ -4,6 +4,7 @@
 python3 dev.py demo [args …]    run the demo on the embedded default
 python3 dev.py check            every check, in the order of CI; stops at the first that fails
 python3 dev.py test [args …]    the tests; the arguments are pytest's
+python3 dev.py bench [args …]   measure this and its peers; --quick, --only, --scenario, --output
 python3 dev.py format           put the sources into their one form
 """
 
@@ -22,6 +23,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 DEMO = ("-e", ".[cli]")
+BENCH = ("-e", ".", "--group", "bench")
 DEV = ("-e", ".", "--group", "dev")
 
 SOURCES = [
@@ -33,7 +35,7 @@ CORE = ("messages", "codec", "states", "subscription", "hub")
 
 def main(arguments: list[str]) -> None:
     """Carry out the command that ``arguments`` name."""
-    with_arguments = {"demo": demo, "test": test}
+    with_arguments = {"demo": demo, "test": test, "bench": bench}
     plain = {"check": check, "format": format_sources}
     name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     refuse_old_python()
@@ -68,6 +70,12 @@ def test(*arguments: str) -> None:
     """Run the tests alone."""
     install("dev", DEV)
     run("tests", "-m", "pytest", *arguments)
+
+
+def bench(*arguments: str) -> None:
+    """Run the benchmark."""
+    install("bench", BENCH)
+    run("benchmark", "-m", "benchmarks", *arguments)
 
 
 def format_sources() -> None:

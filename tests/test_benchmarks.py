@@ -124,10 +124,10 @@ def test_lost_events_and_a_busy_generator_stand_out() -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "–"), (0.456, "0.46"), (12.34, "12.3"), (211_000.4, "211,000")],
+    [(None, "–"), (0.456, "0.46"), (12.34, "12.3"), (211_999.4, "212,000"), (9.996, "10.0")],
 )
 def test_numbers_have_three_figures(value: float | None, shown: str) -> None:
-    """Large ones are shown to the unit."""
+    """More would be noise."""
     assert tables.number(value) == shown
 
 

@@ -15,6 +15,7 @@ def ft_hx(
     hx_target: FT | str | None = None,
     **kwargs: object,
 ) -> FT: ...
+def sse_message(elm: object, event: str = "message") -> str: ...
 
 A: _Tag
 Article: _Tag

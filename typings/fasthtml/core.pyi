@@ -1,13 +1,16 @@
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from fastcore.xml import FT
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.responses import StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 _Handler = TypeVar("_Handler", bound=Callable[..., object])
+
+def EventStream(s: AsyncIterable[str | bytes]) -> StreamingResponse: ...
 
 class FastHTML(Starlette):
     def __init__(

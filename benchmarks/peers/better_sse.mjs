@@ -1,0 +1,30 @@
+// better-sse on Node: a channel, and a session for each subscriber.
+import { createServer } from "node:http";
+import { setImmediate } from "node:timers/promises";
+import { createChannel, createSession } from "better-sse";
+
+const channel = createChannel();
+
+function payload(size) {
+  return `@${process.hrtime.bigint()}@`.padEnd(size - 1, "x") + "~";
+}
+
+async function publish(asked) {
+  const [count, group, size] = ["count", "group", "size"].map((name) => Number(asked.get(name)));
+  for (let number = 0; number < count; number += 1) {
+    if (group && number && number % group === 0) await setImmediate();
+    channel.broadcast(payload(size), "message");
+  }
+}
+
+const server = createServer(async (request, response) => {
+  const url = new URL(request.url, "http://bench");
+  if (url.pathname === "/events") {
+    channel.register(await createSession(request, response));
+  } else {
+    await publish(url.searchParams);
+    response.end("published");
+  }
+});
+server.keepAliveTimeout = 0; // the generator's connection is kept for as long as it wants
+server.listen(Number(process.argv[2]), "127.0.0.1", 2048);
