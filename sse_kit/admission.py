@@ -12,6 +12,7 @@ from sse_kit.asgi import Responder
 from sse_kit.connection import SSEConnection
 from sse_kit.inline import InlineWriter
 from sse_kit.leases import Authorise, Leases, ask
+from sse_kit.messages import check_line
 from sse_kit.session import ConnectionSession
 from sse_kit.states import CloseReason
 from sse_kit.wakeup import Wakeup
@@ -57,7 +58,9 @@ class Wanted:
     authorise: Authorise | None
 
     def __post_init__(self) -> None:
-        self.make("checked" if self.connection_id is None else self.connection_id)
+        check_line("connection_type", self.connection_type)
+        if self.connection_id is not None:
+            check_line("connection_id", self.connection_id)
 
     def make(self, connection_id: str) -> SSEConnection:
         """Make the connection."""
@@ -142,7 +145,7 @@ class Admission:
         if predecessor is not None:
             self.drop(predecessor, CloseReason.REPLACED)
         self.add(connection)
-        self.leases.add(connection, session, wanted.authorise)
+        self.leases.add(session, wanted.authorise)
         return session
 
     def leave(self, session: ConnectionSession) -> None:

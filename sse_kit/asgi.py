@@ -88,7 +88,9 @@ def last_event_id(scope: Scope) -> str | None:
         if name == b"last-event-id":
             return bytes(value).decode("utf-8", "replace") or None
     # Not as bytes: parse_qs takes those for ASCII.
-    query: str = scope.get("query_string", b"").decode("utf-8", "replace")
+    if not scope.get("query_string"):
+        return None
+    query: str = scope["query_string"].decode("utf-8", "replace")
     return parse_qs(query, errors="replace").get("last_event_id", [None])[0]
 
 

@@ -73,6 +73,17 @@ class RegistrySettings(StreamSettings):
     max_lifetime: Seconds | None = None
 
 
+def check_queue(size: int, size_in_bytes: int) -> None:
+    """Refuse bounds that are none; cheap for those that are, for it is asked for every connection.
+
+    Raises:
+        InvalidSetting: one that is not an integer of at least 1.
+
+    """
+    if type(size) is not int or type(size_in_bytes) is not int or min(size, size_in_bytes) < 1:
+        RegistrySettings(queue_size=size, queue_bytes=size_in_bytes)
+
+
 class DrainSettings(Settings):
     """How a registry sends its clients away: ``spread`` is over how long they come back."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 
 from sse_kit.codec import encode
-from sse_kit.config import RegistrySettings
+from sse_kit.config import check_queue
 from sse_kit.messages import SSEMessage, check_line
 from sse_kit.outgoing import Listener, Outbox, Outgoing, Sent, as_message, sendable
 from sse_kit.replay import Follower
@@ -92,7 +92,7 @@ class SSEConnection:
         queue_bytes: int = 1024 * 1024,
         last_event_id: str | None = None,
     ) -> None:
-        RegistrySettings(queue_size=queue_size, queue_bytes=queue_bytes)
+        check_queue(queue_size, queue_bytes)
         self.connection_id = check_line("connection_id", connection_id)
         self.connection_type = check_line("connection_type", connection_type)
         self.topics = frozenset(topics)
@@ -246,6 +246,7 @@ class SSEConnection:
         """Follow topics of ``hub``; ``subscription`` wakes this connection."""
         self._follower = Follower(hub, subscription, replayer)
         hub.add(subscription)
+        self.topics = subscription.topics
 
     def opened(self) -> None:
         """Note that the stream has started: connected, or catching up after a Last-Event-ID."""

@@ -24,6 +24,7 @@ from anyio.lowlevel import current_token
 
 from sse_kit.hands import Hands, Suspended, as_coroutine
 from sse_kit.hub import push_all
+from sse_kit.shutdown import stop_watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -71,6 +72,7 @@ class Dispatcher:
     def __init__(self, settings: RegistrySettings) -> None:
         self.settings = settings
         self.hands = Hands()
+        self.watch = stop_watch()
         self._writers: dict[Subscription, Writer] = {}
         self._woken: list[Writer] = []
 

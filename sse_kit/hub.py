@@ -95,6 +95,7 @@ class Hub:
         self._records = self._malformed = self._gaps = 0
         # Counts the resets: an answer of the engine may be older than the last one.
         self._turn = 0
+        self._position: Position | None = None  # made when asked for
         self._provisional = start is None
         self._reset(start or _somewhere())
 
@@ -106,7 +107,9 @@ class Hub:
     @property
     def position(self) -> Position:
         """The local head: all records up to it went through this hub."""
-        return Position(self._epoch, self._head)
+        if self._position is None:
+            self._position = Position(self._epoch, self._head)
+        return self._position
 
     def statistics(self) -> HubStatistics:
         """Count what there is."""
@@ -128,7 +131,8 @@ class Hub:
         """Let a subscription follow; at the head of this epoch it is LIVE from this step on."""
         self._subscriptions[subscription] = None
         subscription.audience = self._audiences.join(subscription.topics)
-        if subscription.position == self.position:
+        subscription.topics = subscription.audience.topics  # one set for all of them
+        if subscription.cursor == self._head and subscription.epoch == self._epoch:
             subscription.go_live()
 
     def discard(self, subscription: Subscription) -> None:
@@ -221,6 +225,7 @@ class Hub:
 
     def _remember(self, entry: Entry) -> None:
         self._head = entry.position.offset
+        self._position = entry.position if entry.position.mark is None else None
         self._ring[self._head] = entry
         self._ring_bytes += len(entry.frame)
         while len(self._ring) > self._ring_size or self._ring_bytes > self._max_ring_bytes:
@@ -232,6 +237,7 @@ class Hub:
         self._provisional = False
         self._epoch = position.epoch
         self._head = self._floor = position.offset - 1
+        self._position = None
 
     def _reset(self, position: Position) -> None:
         """Go on from ``position``; everyone finds out by itself what that means for it."""
@@ -242,6 +248,7 @@ class Hub:
         self._parked.clear()
         self._epoch = position.epoch
         self._head = self._floor = position.offset
+        self._position = None
         self._ring.clear()
         self._ring_bytes = 0
         self._turn += 1

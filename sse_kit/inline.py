@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sse_kit.dispatch import HEARTBEAT_SPREAD
 from sse_kit.hands import first_step
-from sse_kit.shutdown import GRACE, stop_watch
+from sse_kit.shutdown import GRACE
 from sse_kit.stalled import Line, end_full
 from sse_kit.states import CloseReason
 
@@ -78,16 +78,30 @@ class InlineWriter:
         self.context = copy_context()
         self._owner = cast("asyncio.Task[Any]", asyncio.current_task())
         self.line = Line(scope, receive)
-        watch = stop_watch()
+        watch = self._dispatcher.watch
         watch.add(self)
         try:
             self.session.listen(self)
             self._dispatcher.add(self)
-            await self._wait_for_end(receive)
+            # Not in a method: of each coroutine there may be very many, parked here.
+            before = self._owner.cancelling()
+            self._parked = True
+            try:
+                while not self._over and (await receive())["type"] != "http.disconnect":
+                    pass
+            except asyncio.CancelledError:
+                if not self._recalled or self._owner.uncancel() > before:
+                    raise
+            else:
+                if self._recalled:  # and receive() made a message of it
+                    self._owner.uncancel()
+            self._parked = False
+            self.session.end(CloseReason.CLIENT_LEFT)
             await self._let_finish()
             if self._failure is not None:
                 raise self._failure
         finally:
+            self._parked = False
             watch.discard(self)
             self._dispatcher.discard(self)
             # Without an end of its own it was cancelled from outside: by a server that stops.
@@ -95,23 +109,6 @@ class InlineWriter:
             await self._stop_writing()
 
     # In the connection's own task -------------------------------------------------------------
-
-    async def _wait_for_end(self, receive: Receive) -> None:
-        """Return when the client has left, or all is written."""
-        before = self._owner.cancelling()
-        self._parked = True
-        try:
-            while not self._over and (await receive())["type"] != "http.disconnect":
-                pass
-        except asyncio.CancelledError:
-            if not self._recalled or self._owner.uncancel() > before:
-                raise
-        else:
-            if self._recalled:  # and receive() made a message of it
-                self._owner.uncancel()
-        finally:
-            self._parked = False
-        self.session.end(CloseReason.CLIENT_LEFT)
 
     async def _let_finish(self) -> None:
         """Let the hand write the last bytes, if it is at them.

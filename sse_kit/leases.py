@@ -38,7 +38,6 @@ LIFETIME_SPREAD = 0.1
 
 @dataclass(slots=True, eq=False)
 class _Lease:
-    connection: SSEConnection
     session: ConnectionSession
     ends_at: float | None
     authorise: Authorise | None
@@ -51,31 +50,35 @@ class Leases:
     def __init__(self, *, recheck: float, max_lifetime: float | None) -> None:
         self._recheck = recheck
         self._max_lifetime = max_lifetime
+        self._sessions: dict[SSEConnection, ConnectionSession] = {}
+        # Of those that may end by themselves.
         self._leases: dict[SSEConnection, _Lease] = {}
 
     def __len__(self) -> int:
-        return len(self._leases)
+        return len(self._sessions)
 
-    def add(
-        self, connection: SSEConnection, session: ConnectionSession, authorise: Authorise | None
-    ) -> None:
+    def add(self, session: ConnectionSession, authorise: Authorise | None) -> None:
         """Let a stream run."""
+        self._sessions[session.connection] = session
+        if self._max_lifetime is None and authorise is None:
+            return
         now = time.monotonic()
         ends_at = None
         if self._max_lifetime is not None:
             ends_at = now + self._max_lifetime * (1 - random.random() * LIFETIME_SPREAD)  # noqa: S311
         # The first time comes early by chance: clients that came as one shall not be asked as one.
         asked_at = now - self._recheck * random.random()  # noqa: S311
-        self._leases[connection] = _Lease(connection, session, ends_at, authorise, asked_at)
+        self._leases[session.connection] = _Lease(session, ends_at, authorise, asked_at)
 
     def discard(self, connection: SSEConnection) -> None:
         """Forget a stream."""
+        self._sessions.pop(connection, None)
         self._leases.pop(connection, None)
 
     def end_all(self, reason: CloseReason, *, spread: int | None = None) -> None:
         """End every stream; ``spread``: milliseconds over which the clients come back."""
-        for lease in list(self._leases.values()):
-            lease.session.end(reason, spread=spread)
+        for session in list(self._sessions.values()):
+            session.end(reason, spread=spread)
 
     def look(self, tasks: TaskGroup) -> None:
         """End what is over, and ask the authorisers whose time has come."""
@@ -91,7 +94,7 @@ class Leases:
         allowed = None
         # Cancelled may be a task of the authoriser's own: out of here it would end the registry.
         with suppress(anyio.get_cancelled_exc_class()):
-            allowed = await ask(lease.connection, authorise, timeout=AUTHORISE_TIMEOUT)
+            allowed = await ask(lease.session.connection, authorise, timeout=AUTHORISE_TIMEOUT)
         if not allowed:
             lease.session.end(CloseReason.REVOKED)
 

@@ -84,8 +84,10 @@ def topics_of(topics: object) -> tuple[str, ...]:
     """
     if isinstance(topics, str | bytes) or not isinstance(topics, Iterable):
         return (check_topic(topics),)
-    several = cast("Iterable[object]", topics)
-    return tuple(dict.fromkeys(map(check_topic, several))) or (check_topic(""),)
+    several = [check_topic(topic) for topic in cast("Iterable[object]", topics)]
+    if len(several) == 1:
+        return (several[0],)
+    return tuple(dict.fromkeys(several)) or (check_topic(""),)
 
 
 def sendable(value: object, *, event: str | None = None) -> SSEMessage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -32,6 +32,8 @@ FORBIDDEN_HEADERS = frozenset(
     {"connection", "content-encoding", "content-length", "content-type", "transfer-encoding"}
 )
 """What would break a stream, or is the server's to say."""
+
+RAW_HEADERS = [(name.encode(), value.encode()) for name, value in asgi.HEADERS.items()]
 
 DEFAULT_RETRY = StreamSettings().retry
 
@@ -155,9 +157,18 @@ class TopicResponse(EventSourceResponse):
     """
 
     def __init__(self, admission: Admission, wanted: Wanted, settings: StreamSettings) -> None:
-        self._begin(settings, 200, asgi.HEADERS)
+        self.settings = settings
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = list(RAW_HEADERS)
         self._admission = admission
         self._wanted = wanted
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Answer one request: by as few coroutines as there may be, for each takes memory."""
+        if scope["method"] == "HEAD" or self.background is not None:
+            return super().__call__(scope, receive, send)
+        return self._stream(scope, receive, send)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         session = await self._admission.enter(self._wanted)

@@ -61,7 +61,8 @@ class ConnectionTable:
     def add(self, connection: SSEConnection) -> None:
         """Enter a connection under its id, which is free."""
         self._connections[connection.connection_id] = connection
-        logger.log(self._level, "connected", extra=_facts(connection))
+        if logger.isEnabledFor(self._level):
+            logger.log(self._level, "connected", extra=_facts(connection))
         opened = Opened(
             connection.connection_id,
             connection.connection_type,
@@ -86,8 +87,9 @@ class ConnectionTable:
             connection.age,
             connection.message_count,
         )
-        facts = {**_facts(connection), "reason": closed.reason, "duration": closed.duration}
-        logger.log(self._level, "disconnected", extra=facts)
+        if logger.isEnabledFor(self._level):
+            facts = {**_facts(connection), "reason": closed.reason, "duration": closed.duration}
+            logger.log(self._level, "disconnected", extra=facts)
         self._tell(closed)
 
     def stats(self) -> dict[str, Any]:

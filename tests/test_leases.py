@@ -42,7 +42,7 @@ async def test_streams_that_began_together_end_one_after_the_other(clock: Clock)
     leases = Leases(recheck=60, max_lifetime=100)
     everyone = connections(CLIENTS)
     for each in everyone:
-        leases.add(each, ConnectionSession(each, retry=1), None)
+        leases.add(ConnectionSession(each, retry=1), None)
     start, alive = clock.now, []
     async with anyio.create_task_group() as tasks:
         for after in (100 * (1 - LIFETIME_SPREAD) - 0.01, 93, 97, 100):
@@ -67,7 +67,7 @@ async def test_authorisers_of_streams_that_began_together_are_not_asked_as_one(
     leases = Leases(recheck=10, max_lifetime=None)
     everyone = connections(CLIENTS)
     for each in everyone:
-        leases.add(each, ConnectionSession(each, retry=1), authorise)
+        leases.add(ConnectionSession(each, retry=1), authorise)
     start = clock.now
     for second in range(1, 31):
         clock.now = start + second
@@ -83,7 +83,7 @@ async def test_a_stream_that_is_gone_is_not_asked_about(clock: Clock) -> None:
     """Nor ended again."""
     leases = Leases(recheck=1, max_lifetime=1)
     [gone] = connections(1)
-    leases.add(gone, ConnectionSession(gone, retry=1), lambda _: False)
+    leases.add(ConnectionSession(gone, retry=1), lambda _: False)
     leases.discard(gone)
     leases.discard(gone)
     clock.now += 10
