@@ -96,6 +96,7 @@ class SSEConnection:
         self.connection_id = check_line("connection_id", connection_id)
         self.connection_type = check_line("connection_type", connection_type)
         self.topics = frozenset(topics)
+        self.metadata: Mapping[str, Any]
         self.metadata = MappingProxyType(dict(metadata)) if metadata else NOTHING
         self.last_event_id = last_event_id
         self.close_reason: CloseReason | None = None

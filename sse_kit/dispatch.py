@@ -17,12 +17,11 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from types import CoroutineType
 from typing import TYPE_CHECKING, Protocol
 
 from anyio.lowlevel import current_token
 
-from sse_kit.hands import Hands, Suspended, as_coroutine
+from sse_kit.hands import Hands, Suspended, as_coroutine, is_coroutine
 from sse_kit.hub import push_all
 from sse_kit.shutdown import stop_watch
 
@@ -108,7 +107,7 @@ class Dispatcher:
                     continue
                 try:
                     step = send({"type": "http.response.body", "body": chunk, "more_body": True})
-                    if type(step) is not CoroutineType:
+                    if not is_coroutine(step):
                         step = as_coroutine(step)
                     waits_for = subscription.context.run(step.send, None)
                 except StopIteration:

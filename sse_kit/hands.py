@@ -14,10 +14,13 @@ eager task of Python 3.12 does, with one task for all the coroutines that end at
 from __future__ import annotations
 
 import asyncio
-from asyncio.tasks import _enter_task, _leave_task  # documented, in "Extending asyncio"
+from asyncio.tasks import (  # documented, in "Extending asyncio"
+    _enter_task,  # pyright: ignore[reportPrivateUsage]
+    _leave_task,  # pyright: ignore[reportPrivateUsage]
+)
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -59,12 +62,17 @@ class Suspended:
 
 def first_step(context: Context, awaitable: Awaitable[object]) -> Suspended | None:
     """Take the first step of an awaitable; None: it has ended. Raises what the step raises."""
-    coroutine = awaitable if type(awaitable) is CoroutineType else as_coroutine(awaitable)
+    coroutine = awaitable if is_coroutine(awaitable) else as_coroutine(awaitable)
     try:
         waits_for = context.run(coroutine.send, None)
     except StopIteration:
         return None
     return Suspended(coroutine, context, waits_for)
+
+
+def is_coroutine(awaitable: object) -> TypeGuard[CoroutineType[Any, Any, object]]:
+    """Tell whether an awaitable is what an ``async def`` returns."""
+    return type(awaitable) is CoroutineType
 
 
 async def as_coroutine(awaitable: Awaitable[object]) -> object:

@@ -164,7 +164,9 @@ class TopicResponse(EventSourceResponse):
         self._admission = admission
         self._wanted = wanted
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  it is a CoroutineType
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> Coroutine[Any, Any, None]:
         """Answer one request: by as few coroutines as there may be, for each takes memory."""
         if scope["method"] == "HEAD" or self.background is not None:
             return super().__call__(scope, receive, send)
