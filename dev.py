@@ -29,7 +29,7 @@ DEV = ("-e", ".", "--group", "dev")
 SOURCES = [
     name for name in ("sse_kit", "tests", "benchmarks", "examples") if (ROOT / name).is_dir()
 ]
-CORE = ("messages", "codec", "states", "subscription", "hub")
+CORE = ("messages", "codec", "states", "subscription", "overflow", "audience", "hub")
 """The modules without I/O: every branch of them is tested."""
 
 

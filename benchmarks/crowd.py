@@ -2,7 +2,8 @@
 
 Every payload ends with one byte that occurs nowhere else on the wire, so events are counted by
 counting that byte: right also where an event is split over two reads, and cheap where one read
-carries a hundred. Only some connections look at the events themselves, for their latency.
+carries a hundred. Only some connections look at the events themselves, for their latency; or all
+do, for those that come twice: the times at which they begin rise from one event to the next.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ FULL_SWEEP = 1_000
 """So many sockets are worth reading without waiting for more."""
 
 BUFFER = 1 << 18
+
+STALLED_BUFFER = 4_096
+"""Bytes that the kernel takes for a client that never reads: few, so that it stalls early."""
+
 NO_LINGER = struct.pack("ii", 1, 0)
 SUCCESS = re.compile(rb"HTTP/1\.[01] 200 ")
 
@@ -48,10 +53,15 @@ class Refused(Exception):
 
 
 class Stamps:
-    """Reads the latency of each event of one stream, however it is cut."""
+    """Reads the latency of each event of one stream, however it is cut, and those that come twice.
 
-    def __init__(self, latencies: list[int]) -> None:
+    Without ``latencies`` the latter alone.
+    """
+
+    def __init__(self, latencies: list[int] | None = None) -> None:
+        self.doubled = 0
         self._latencies = latencies
+        self._newest = 0
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
@@ -60,20 +70,30 @@ class Stamps:
         data = self._rest + data
         end = 0
         for found in STAMP.finditer(data):
-            self._latencies.append(now - int(found[1]))
+            self._take(int(found[1]), now)
             end = found.end()
         self._rest = data[max(end, len(data) - LONGEST_STAMP) :]
 
+    def _take(self, stamp: int, now: int) -> None:
+        if self._latencies is not None:
+            self._latencies.append(now - stamp)
+        if stamp <= self._newest:
+            self.doubled += 1
+        self._newest = max(self._newest, stamp)
+
 
 class Crowd:
-    """Subscribers of one server; every ``every``-th measures latency."""
+    """Subscribers of one server; every ``every``-th measures latency, all if ``checked`` order."""
 
-    def __init__(self, port: int, *, every: int = 16) -> None:
+    def __init__(self, port: int, *, every: int = 16, checked: bool = False) -> None:
         self.arrived = 0
         self.opened = 0
         self.latencies: list[int] = []
         self._port = port
         self._every = every
+        self._checked = checked
+        self._stamps: list[Stamps] = []
+        self._stalled: list[socket.socket] = []
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._watched: dict[int, Callable[[bytes], None]] = {}
@@ -99,10 +119,32 @@ class Crowd:
         self._opening.clear()
 
     def _subscribe(self, request: bytes, *, sampled: bool) -> None:
-        stamps = Stamps(self.latencies).feed if sampled else None
+        stamps = self._new_stamps(sampled=sampled)
         sock = self.connect(lambda data: self._opened(sock.fileno(), data, stamps))
         self._opening[sock.fileno()] = b""
         sock.sendall(request)
+
+    def _new_stamps(self, *, sampled: bool) -> Callable[[bytes], None] | None:
+        if not (sampled or self._checked):
+            return None
+        stamps = Stamps(self.latencies if sampled else None)
+        self._stamps.append(stamps)
+        return stamps.feed
+
+    @property
+    def doubled(self) -> int:
+        """How many events came to a subscriber again, or after a later one."""
+        return sum(stamps.doubled for stamps in self._stamps)
+
+    def stall(self, request: bytes) -> None:
+        """Have one more client, which makes a request and never reads."""
+        sock = socket.socket()
+        # Before it connects: the handshake tells the window.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STALLED_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+        sock.connect(("127.0.0.1", self._port))
+        sock.sendall(request)
+        self._stalled.append(sock)
 
     def _opened(self, fd: int, data: bytes, stamps: Callable[[bytes], None] | None) -> None:
         head = self._opening[fd] = self._opening.get(fd, b"") + data
@@ -177,6 +219,6 @@ class Crowd:
 
     def close(self) -> None:
         """Leave, all at once, by a reset: no port stays in TIME_WAIT."""
-        for sock in self._sockets.values():
+        for sock in (*self._sockets.values(), *self._stalled):
             sock.close()
         self._epoll.close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.catalogue import BARE, FASTHTML, NCHAN, OURS
+from benchmarks.scenarios import READS, STALLS
 from benchmarks.stats import ratio
 from benchmarks.summary import Summary
 
@@ -23,6 +24,12 @@ ACCEPT_OF_EMPTY = ACCEPT_BARE / 152.0
 ACCEPT_ABOVE_EMPTY = 40.0
 MEMORY_ABOVE_EMPTY = 2.0
 """What a stream in Starlette may take above an empty one: microseconds, and KB."""
+
+BESIDE_STALLED = 2.0
+"""How many times as late the others may be beside a client that never reads."""
+
+STALLED_MEMORY = 8.0
+"""MB that it may cost: its queue's one, as often as it is copied on its way, and noise."""
 
 FLAT = 1.25
 """A cost that is constant may be this much higher at the far end of its curve: noise."""
@@ -80,7 +87,13 @@ class Board:
 
     def goals(self) -> list[Goal]:
         """Return every goal."""
-        return [*self._paced(), *self._bursts(), *self._idle(), *self._curves()]
+        return [
+            *self._paced(),
+            *self._bursts(),
+            *self._slow(),
+            *self._idle(),
+            *self._curves(),
+        ]
 
     def _paced(self) -> list[Goal]:
         ours = self.cost(OURS, "paced")
@@ -102,6 +115,20 @@ class Board:
             Goal(what, by_nchan, 1.5, "× nchan", at_least=True),
             Goal(what, ratio(ours, best), 3, "× the best Python peer", at_least=True),
             Goal("ten events per turn, deliveries/s", ten, 10, "× nchan", at_least=True),
+        ]
+
+    def _slow(self) -> list[Goal]:
+        reads, stalls = (self._row(OURS, f"slow {point}") for point in (READS, STALLS))
+        what = "100 subscribers beside one that never reads"
+        late = wrong = memory = None
+        if reads and stalls:
+            late = ratio(stalls.p99, reads.p99)
+            wrong = sum(row.lost + row.doubled for row in (reads, stalls))
+            memory = plus(stalls.grown, -(reads.grown or 0.0))
+        return [
+            Goal(f"{what}, p99", late, BESIDE_STALLED, "× without it"),
+            Goal(f"{what}: events lost or doubled", wrong, 0, ""),
+            Goal(f"{what}: server memory more than without it", memory, STALLED_MEMORY, "MB"),
         ]
 
     def _idle(self) -> list[Goal]:

@@ -48,7 +48,7 @@ class Load:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.usage = Usage(job.pid)
-        self.crowd = Crowd(job.port)
+        self.crowd = Crowd(job.port, checked=any(phase.checked for phase in job.phases))
         self.publisher: Publisher = publisher(job.publish, self.crowd)
 
     def run(self, phase: Phase) -> Sample:
@@ -95,14 +95,21 @@ class Load:
         self.settle()
 
     def paced(self, phase: Phase) -> Sample:
-        """Publish one event at a time, at a steady rate."""
-        before, count = self.read(), max(round(phase.rate * phase.seconds), 1)
-        for number in range(count):
-            self.publisher.publish(1)
+        """Publish a few events at a time, at a steady rate."""
+        memory, doubled = self.usage.memory(), self.crowd.doubled
+        for number in range(phase.stalled):
+            self.crowd.stall(self.request(number))
+        before, times = self.read(), max(round(phase.rate * phase.seconds), 1)
+        for number in range(times):
+            self.publisher.publish(phase.count, group=phase.group, size=phase.size)
             self.crowd.pump_until(before.clock + (number + 1) / phase.rate)
-        expected = count * self.job.subscribers
+        expected = times * phase.count * self.job.subscribers
         self.crowd.wait_for(before.arrived + expected, patience=self.job.patience)
-        return self.deliveries(phase, before, expected)
+        sample = self.deliveries(phase, before, expected)
+        doubled = self.crowd.doubled - doubled
+        grown = (self.usage.memory() - memory) / 1024 / 1024
+        once = {"done": sample.done - doubled, "doubled": doubled, "grown": grown}
+        return sample.model_copy(update=once)
 
     def rounds(self, phase: Phase) -> Sample:
         """Publish ``count`` events, wait for all, and do it again until the time is over."""

@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from benchmarks.publisher import SIZE
+
 Publish: TypeAlias = Literal["in-process", "per-event", "nothing"]
 """One request that lets the server publish, one POST for each event (nchan), or no events."""
 
@@ -19,10 +21,13 @@ class _Frozen(BaseModel):
 class Phase(_Frozen):
     """One measurement on a crowd of subscribers.
 
-    ``connect``: what opening and holding them costs. ``paced``: ``rate`` events a second.
-    ``rounds``: ``count`` events at once, in groups of ``group`` for each turn of the loop (0: all
-    in one), again when all have arrived. ``publish``: ``count`` events over ``topics`` topics that
-    nobody reads. ``storm``: everyone comes at once, ``count`` events behind.
+    ``connect``: what opening and holding them costs. ``paced``: ``count`` events, ``rate`` times a
+    second. ``rounds``: ``count`` events at once, again when all have arrived. Both in groups of
+    ``group`` for each turn of the loop (0: all in one). ``publish``: ``count`` events over
+    ``topics`` topics that nobody reads. ``storm``: everyone comes at once, ``count`` events behind.
+
+    ``stalled`` clients beside the crowd never read. ``checked``: every subscriber looks whether it
+    got an event twice, not only those that measure latency.
     """
 
     kind: Kind
@@ -32,6 +37,9 @@ class Phase(_Frozen):
     count: int = 1
     group: int = 0
     topics: int = 0
+    size: int = SIZE
+    stalled: int = 0
+    checked: bool = False
 
 
 class Job(_Frozen):
@@ -52,6 +60,8 @@ class Sample(_Frozen):
 
     ``done`` of ``expected`` units (deliveries, connections, publishes or clients) in ``seconds``,
     for ``cpu`` seconds of the server. ``busy`` is the share of its time that the generator worked.
+    ``doubled`` deliveries came once more than they should, and are in ``done`` once; ``grown`` are
+    the megabytes that the server has taken meanwhile.
     """
 
     phase: str
@@ -63,6 +73,8 @@ class Sample(_Frozen):
     p50: float | None = None
     p99: float | None = None
     kilobytes: float | None = None
+    doubled: int = 0
+    grown: float | None = None
 
     @property
     def cost(self) -> float:

@@ -36,7 +36,7 @@ class Publisher(ABC):
         self._rest = b""
 
     @abstractmethod
-    def publish(self, count: int, *, group: int = 0, topics: int = 0) -> None:
+    def publish(self, count: int, *, group: int = 0, topics: int = 0, size: int = SIZE) -> None:
         """Ask for ``count`` events; returns before they were published."""
 
     def done(self) -> bool:
@@ -60,25 +60,25 @@ class Publisher(ABC):
 class InProcess(Publisher):
     """One request, upon which the server itself publishes ``count`` events."""
 
-    def publish(self, count: int, *, group: int = 0, topics: int = 0) -> None:
+    def publish(self, count: int, *, group: int = 0, topics: int = 0, size: int = SIZE) -> None:
         """Ask the server to publish them."""
-        query = f"count={count}&group={group}&size={SIZE}&topics={topics}"
+        query = f"count={count}&group={group}&size={size}&topics={topics}"
         self._ask([_post(f"/publish?{query}", b"")])
 
 
 class PerEvent(Publisher):
     """One POST for each event, pipelined."""
 
-    def publish(self, count: int, *, group: int = 0, topics: int = 0) -> None:
+    def publish(self, count: int, *, group: int = 0, topics: int = 0, size: int = SIZE) -> None:
         """Post each event."""
         del group, topics  # the server has no turns that an outsider could name
-        self._ask([_post("/publish", payload().encode()) for _ in range(count)])
+        self._ask([_post("/publish", payload(size).encode()) for _ in range(count)])
 
 
 class Nothing(Publisher):
     """The server has no events: a floor."""
 
-    def publish(self, count: int, *, group: int = 0, topics: int = 0) -> None:
+    def publish(self, count: int, *, group: int = 0, topics: int = 0, size: int = SIZE) -> None:
         """Refuse: nobody should ask."""
         raise NotImplementedError
 

@@ -110,12 +110,14 @@ class Runner:
         if sample.phase == CONNECT.name:
             return
         self.results.samples[peer.name, sample.phase].append(sample)
-        late = "" if sample.p99 is None else f", p99 {sample.p99:.1f} ms"
+        late = "" if sample.p99 is None else f", p50 {sample.p50:.1f}, p99 {sample.p99:.1f} ms"
         kilobytes = f", {sample.kilobytes:.1f} KB" if sample.kilobytes else ""
+        grown = f", {sample.grown:+.1f} MB" if sample.grown is not None else ""
+        twice = f", DOUBLED {sample.doubled:,}" if sample.doubled else ""
         lost = f", LOST {sample.lost:,} of {sample.expected:,}" if sample.lost else ""
         self._say(
             f"    {sample.phase}: {sample.cost:.2f} µs each, {sample.rate:,.0f}/s"
-            f"{late}{kilobytes}{lost}, generator {sample.busy:.0%} busy"
+            f"{late}{kilobytes}{grown}{lost}{twice}, generator {sample.busy:.0%} busy"
         )
 
     def _say(self, line: str) -> None:

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FEW = 500
+MINUTE = 60.0
+
+READS = "all read"
+STALLS = "one more never reads"
+"""The points of ``slow``."""
 
 RIVALS = frozenset({Family.OURS, Family.PYTHON, Family.OTHER})
 SERVERS = RIVALS | {Family.SERVER}
@@ -21,16 +26,20 @@ EVERYONE = frozenset(Family)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long and how often: the lengths of the scenarios are multiplied by ``length``."""
+    """How long and how often: the lengths of the scenarios are multiplied by ``length``.
+
+    By ``long`` those of a minute or more.
+    """
 
     repeats: int
     length: float
+    long: float
     patience: float
     many: int
 
 
-FULL = Pace(repeats=3, length=1.0, patience=10.0, many=8_000)
-QUICK = Pace(repeats=1, length=0.5, patience=5.0, many=2_000)
+FULL = Pace(repeats=3, length=1.0, long=1.0, patience=10.0, many=8_000)
+QUICK = Pace(repeats=1, length=0.5, long=0.2, patience=5.0, many=2_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +68,8 @@ class Scenario:
 
     def at(self, pace: Pace) -> Phase:
         """Return the phase at this pace."""
-        seconds = self.phase.seconds * pace.length
+        length = pace.length if self.phase.seconds < MINUTE else pace.long
+        seconds = self.phase.seconds * length
         return self.phase.model_copy(update={"name": self.key, "seconds": seconds})
 
 
@@ -140,9 +150,30 @@ def _curves() -> Iterable[Scenario]:
     )
 
 
+def _slow() -> Iterable[Scenario]:
+    """Yield 100,000 events at about half of what the server can do, each in a turn of its own."""
+    for stalled, point in enumerate((READS, STALLS)):
+        yield Scenario(
+            name="slow",
+            title="100 subscribers, 1,000 events of 1 kB a second, and one that never reads",
+            point=point,
+            subscribers=100,
+            phase=Phase(
+                kind="paced",
+                rate=250,
+                count=4,
+                group=1,
+                size=1_000,
+                seconds=100,
+                stalled=stalled,
+                checked=True,
+            ),
+        )
+
+
 def everything(many: int) -> tuple[Scenario, ...]:
     """Return all scenarios; the large crowds have ``many`` subscribers."""
-    return (*_shared(many), *_curves())
+    return (*_shared(many), *_slow(), *_curves())
 
 
 NAMES = tuple(dict.fromkeys(scenario.name for scenario in everything(FULL.many)))

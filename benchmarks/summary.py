@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The medians; but of ``busy`` the largest, and of ``lost`` and ``expected`` the sum.
+    """The medians; but of ``busy`` the largest, of ``lost``, ``doubled`` and ``expected`` the sum.
 
     ``cost`` in microseconds of CPU, ``rate`` in units a second, ``p50`` and ``p99`` in
-    milliseconds, ``seconds`` for the whole phase; ``spread`` is that of the cost.
+    milliseconds, ``seconds`` for the whole phase, ``grown`` in megabytes; ``spread`` is that of the
+    cost.
     """
 
     cost: float
@@ -32,6 +33,8 @@ class Summary:
     kilobytes: float | None
     busy: float
     lost: int
+    doubled: int
+    grown: float | None
     expected: int
     spread: float
 
@@ -50,6 +53,8 @@ class Summary:
             kilobytes=middle([each.kilobytes for each in samples]),
             busy=max(each.busy for each in samples),
             lost=sum(each.lost for each in samples),
+            doubled=sum(each.doubled for each in samples),
+            grown=middle([each.grown for each in samples]),
             expected=sum(each.expected for each in samples),
             spread=spread(costs),
         )

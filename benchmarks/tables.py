@@ -59,6 +59,11 @@ def lost(summary: Summary) -> str:
     return "0" if not summary.lost else f"**{summary.lost:,}** of {summary.expected:,}"
 
 
+def doubled(summary: Summary) -> str:
+    """Return how many events came twice."""
+    return "0" if not summary.doubled else f"**{summary.doubled:,}**"
+
+
 def comparison(scenario: Scenario, field: Field) -> str:
     """Return the table of one scenario: everyone, and their ratios."""
     shows_rate = scenario.phase.kind != "paced"
@@ -107,14 +112,17 @@ def _rates(rate: float, field: Field) -> list[str]:
 def curve(points: Sequence[tuple[Scenario, Summary]]) -> str:
     """Return the table of a curve: one row for each point."""
     unit = points[0][0].unit
-    headers = ["", f"CPU µs per {unit}", "per second", "s until done", "p99 ms", "KB each"]
-    rows = [[scenario.point, *_point(row)] for scenario, row in points]
+    headers = ["", f"CPU µs per {unit}", "per second", "s until done", "p50 ms", "p99 ms"]
+    checked = [scenario.phase.checked for scenario, _ in points]
+    headers += ["doubled", "MB grown"] if any(checked) else ["KB each"]
+    rows = [[scenario.point, *_point(row, checked=any(checked))] for scenario, row in points]
     return table([*headers, "lost", "spread", "generator busy"], rows)
 
 
-def _point(row: Summary) -> list[str]:
-    figures = (row.cost, row.rate, row.seconds, row.p99, row.kilobytes)
-    return [*map(number, figures), lost(row), f"{row.spread:.0%}", busy(row.busy)]
+def _point(row: Summary, *, checked: bool) -> list[str]:
+    figures = [*map(number, (row.cost, row.rate, row.seconds, row.p50, row.p99))]
+    figures += [doubled(row), number(row.grown)] if checked else [number(row.kilobytes)]
+    return [*figures, lost(row), f"{row.spread:.0%}", busy(row.busy)]
 
 
 def goals(wanted: Sequence[Goal]) -> str:
@@ -124,7 +132,7 @@ def goals(wanted: Sequence[Goal]) -> str:
         [
             goal.what,
             f"{'≥' if goal.at_least else '≤'} {number(goal.limit)} {goal.unit}".rstrip(),
-            f"{number(goal.measured)} {goal.unit}".rstrip() if goal.measured else NONE,
+            f"{number(goal.measured)} {goal.unit}".rstrip() if goal.measured is not None else NONE,
             verdicts[goal.met],
         ]
         for goal in wanted

@@ -2,7 +2,7 @@
 
 from sse_kit.asgi import last_event_id
 from sse_kit.codec import StreamDecoder, encode
-from sse_kit.config import Retention
+from sse_kit.config import CatchUp, Disconnect, DropOldest, NewestOnly, Retention
 from sse_kit.connection import SSEConnection
 from sse_kit.errors import SSEKitError
 from sse_kit.hooks import Closed, Hooks, MessagePublished, Opened
@@ -14,11 +14,14 @@ from sse_kit.transports.base import Gap, GapReason, Position, SupportsReplay, Tr
 from sse_kit.transports.memory import MemoryLog, MemoryTransport
 
 __all__ = (
+    "CatchUp",
     "CloseReason",
     "Closed",
     "ConnectionInfo",
     "ConnectionRegistry",
     "ConnectionState",
+    "Disconnect",
+    "DropOldest",
     "EventSourceResponse",
     "Gap",
     "GapReason",
@@ -26,6 +29,7 @@ __all__ = (
     "MemoryLog",
     "MemoryTransport",
     "MessagePublished",
+    "NewestOnly",
     "Opened",
     "Position",
     "ReceivedMessage",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sse_kit.config import RegistrySettings
     from sse_kit.dispatch import Dispatcher
+    from sse_kit.overflow import Policies
     from sse_kit.table import ConnectionTable
 
 STOP_PATIENCE = 2.0
@@ -55,6 +56,7 @@ class Wanted:
     metadata: Mapping[str, Any] | None
     last_event_id: str | None
     settings: RegistrySettings
+    policies: Policies | None
     authorise: Authorise | None
 
     def __post_init__(self) -> None:
@@ -88,7 +90,7 @@ class Admission:
         settings: RegistrySettings,
         table: ConnectionTable,
         *,
-        follow: Callable[[SSEConnection], None],
+        follow: Callable[[SSEConnection, Policies | None], None],
     ) -> None:
         self.leases = Leases(recheck=settings.heartbeat, max_lifetime=settings.max_lifetime)
         self._settings = settings
@@ -122,10 +124,10 @@ class Admission:
             self.drop(connection, CloseReason.SERVER_STOP)
         self._dispatcher = None
 
-    def add(self, connection: SSEConnection) -> None:
+    def add(self, connection: SSEConnection, policies: Policies | None) -> None:
         """Enter a connection, and let it follow its topics."""
         if connection.topics:
-            self._follow(connection)
+            self._follow(connection, policies)
         self._table.add(connection)
 
     def drop(self, connection: SSEConnection, reason: CloseReason) -> None:
@@ -144,7 +146,7 @@ class Admission:
         predecessor = self._table.find(connection_id)
         if predecessor is not None:
             self.drop(predecessor, CloseReason.REPLACED)
-        self.add(connection)
+        self.add(connection, wanted.policies)
         self.leases.add(session, wanted.authorise)
         return session
 

@@ -5,12 +5,13 @@ Times are seconds unless the name or the field says milliseconds; sizes are byte
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict
+from collections.abc import Callable, Hashable  # noqa: TC003  pydantic reads them
+from typing import Annotated, Any, TypeAlias, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sse_kit.errors import InvalidSetting
-from sse_kit.messages import MAX_RETRY
+from sse_kit.messages import MAX_RETRY, SSEMessage
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -71,6 +72,37 @@ class RegistrySettings(StreamSettings):
     ring_bytes: Count = 16 * 1024 * 1024
     max_connections: Count | None = None
     max_lifetime: Seconds | None = None
+
+
+class CatchUp(Settings):
+    """What to do when a queue is full: nothing is lost.
+
+    The client reads on from the ring, or from the transport's history, at its own speed.
+    """
+
+
+class DropOldest(Settings):
+    """What to do when a queue is full: drop the oldest message that may be dropped."""
+
+
+class NewestOnly(Settings):
+    """Of the messages that wait, keep the newest for each key; when full, drop the oldest.
+
+    ``key`` gives the key of a message, within its event name; None: one for each set of topics.
+    """
+
+    key: Callable[[SSEMessage], Hashable] | None = None
+
+
+class Disconnect(Settings):
+    """What to do when a queue is full: end the stream, with the reason ``overflow``.
+
+    The client comes back with its last id, and has lost nothing.
+    """
+
+
+Overflow: TypeAlias = CatchUp | DropOldest | NewestOnly | Disconnect
+"""What happens when more than ``queue_size`` or ``queue_bytes`` waits for a client."""
 
 
 def check_queue(size: int, size_in_bytes: int) -> None:

@@ -176,6 +176,7 @@ class SSEConnection:
             message_count=self.message_count,
             queued=len(self._outbox or ()) + (len(follower.subscription.queue) if follower else 0),
             lag=follower.lag() if follower else 0,
+            dropped=follower.subscription.dropped if follower else 0,
         )
 
     # What the application does with it ---------------------------------------------------------
@@ -334,9 +335,8 @@ class SSEConnection:
         return waits
 
     def _note_live(self) -> None:
-        if self.state is not ConnectionState.RECONNECTING:
-            return
-        if self._follower is None or self._follower.subscription.live:
+        live = self._follower is None or self._follower.subscription.live
+        if live and self.state is ConnectionState.RECONNECTING:
             self._move(ConnectionState.CONNECTED, resumed_from=self.last_event_id)
 
     def _move(self, target: ConnectionState, **facts: Any) -> None:

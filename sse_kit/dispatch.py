@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Protocol
 from anyio.lowlevel import current_token
 
 from sse_kit.hands import Hands, Suspended, as_coroutine, is_coroutine
-from sse_kit.hub import push_all
 from sse_kit.shutdown import stop_watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from sse_kit.config import RegistrySettings
     from sse_kit.hands import Stage
@@ -88,16 +87,17 @@ class Dispatcher:
             self._writers.pop(writer.subscription, None)
 
     def deliver(self, subscriptions: tuple[Subscription, ...], entries: list[Entry]) -> None:
-        """Write the same entries to several clients, or queue them: a ``sse_kit.hub.Deliver``.
+        """Write the same entries to several clients, or queue them: a ``Deliver`` of the hub.
 
-        Each client is written to once, with the frames joined once for all. What is larger than its
-        queue may be goes through the queue.
+        Each client is written to once, with the frames joined once for all; more often if that
+        would be more than its queue may hold.
         """
-        chunk = b"".join([entry.frame for entry in entries])
-        if len(chunk) > self.settings.queue_bytes:
-            push_all(subscriptions, entries)
-            return
         subscriptions[0].audience.touched = time.monotonic()
+        for part in parts(entries, self.settings.queue_bytes):
+            self._deliver(subscriptions, part)
+
+    def _deliver(self, subscriptions: tuple[Subscription, ...], entries: list[Entry]) -> None:
+        chunk = b"".join([entry.frame for entry in entries])
         with self.hands.stage() as stage:
             # Every microsecond in this loop is paid for every delivery: so it is written out.
             for subscription in subscriptions:
@@ -142,6 +142,22 @@ class Dispatcher:
         with self.hands.stage() as stage:
             for writer in list(self._writers.values()):
                 writer.beat(stage, now)
+
+
+def parts(entries: list[Entry], max_bytes: int) -> Iterator[list[Entry]]:
+    """Split entries into as few lists as may be, of at most ``max_bytes`` or of one entry."""
+    if sum([len(entry.frame) for entry in entries]) <= max_bytes:
+        yield entries
+        return
+    part: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if part and size + len(entry.frame) > max_bytes:
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += len(entry.frame)
+    yield part
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sse_kit.codec import encode
 from sse_kit.messages import MAX_RETRY, SSEMessage
+from sse_kit.transports.base import GapReason
 
 if TYPE_CHECKING:
     from sse_kit.transports.base import Gap, Position
@@ -48,14 +49,18 @@ def heartbeat(position: Position | None = None) -> bytes:
 
 
 def gap(found: Gap) -> bytes:
-    """Return the event that says what was missed; its id moves the client to where it resumes."""
+    """Return the event that says what was missed."""
     return encode(gap_message(found))
 
 
 def gap_message(found: Gap) -> SSEMessage:
-    """Return that event as a message."""
+    """Return that event as a message; its id moves the client to where it resumes.
+
+    What was dropped has none: the client stays where it is, in the middle of its messages.
+    """
     data = json.dumps({"reason": found.reason, "missed": found.missed})
-    return SSEMessage(data, event=GAP_EVENT, id=str(found.resume))
+    resume = None if found.reason is GapReason.DROPPED else str(found.resume)
+    return SSEMessage(data, event=GAP_EVENT, id=resume)
 
 
 def bye(retry: int) -> bytes:

@@ -9,6 +9,7 @@ It is LIVE (the hub pushes) or in CATCHUP (it pulls)::
             then, once for each audience: push its records to the LIVE ones
     push    for each record: queue it; a LIVE one's cursor is the head
             queue full: CATCHUP, cursor just before the record; nothing dropped, nobody disconnected
+            (unless its stream has a policy that prefers that: see sse_kit.overflow)
     step    something queued       READY
             LIVE                   WAIT
             epoch differs          LOCATE it in the engine's present epoch
@@ -25,8 +26,8 @@ an engine can be asked: a client may come from a process that is ahead of this o
 asking is done elsewhere (:mod:`sse_kit.replay`). Should the engine be in an epoch, or at an offset,
 that the tail has not reached yet, the subscription is *parked* until the tail gets there.
 
-How a push is done is up to ``deliver``: by default into the queues; :mod:`sse_kit.inline` writes to
-the clients that are idle. It may run an application's code, which may add and discard
+How a push is done is up to ``deliver``: by default into the queues; :mod:`sse_kit.dispatch` writes
+to the clients that are idle. It may run an application's code, which may add and discard
 subscriptions, but nothing that calls :meth:`Hub.apply`.
 """
 
@@ -34,21 +35,19 @@ from __future__ import annotations
 
 import logging
 import secrets
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from sse_kit.audience import Audiences
 from sse_kit.codec import encode, load_payload
 from sse_kit.errors import MalformedPayload
-from sse_kit.subscription import Ask, Entry, Locate, Read, Subscription
+from sse_kit.subscription import Ask, Entry, Locate, Read, push_all
 from sse_kit.transports.base import Batch, Gap, GapReason, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Sequence
 
-    from sse_kit.subscription import Question, Step
+    from sse_kit.subscription import Deliver, Question, Step, Subscription
     from sse_kit.transports.base import Bounds, Feed, Record
-
-    Deliver: TypeAlias = Callable[[tuple[Subscription, ...], list[Entry]], None]
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +64,6 @@ class HubStatistics(NamedTuple):
     records: int
     malformed: int
     gaps: int
-
-
-def push_all(subscriptions: tuple[Subscription, ...], entries: list[Entry]) -> None:
-    """Queue the same entries for several subscriptions."""
-    for subscription in subscriptions:
-        subscription.push(entries)
 
 
 class Hub:
@@ -291,9 +284,7 @@ class Hub:
         for entry in entries:
             if subscription.topics.isdisjoint(entry.topics):
                 subscription.cursor = entry.position.offset
-            elif subscription.has_room(entry):
-                subscription.enqueue(entry)
-            else:
+            elif not subscription.enqueue(entry):
                 return False
         return True
 
@@ -314,11 +305,7 @@ class Hub:
             self._park(subscription, question)
 
     def page_read(
-        self,
-        subscription: Subscription,
-        question: Read,
-        bounds: Bounds,
-        entries: tuple[Entry, ...],
+        self, subscription: Subscription, question: Read, bounds: Bounds, entries: Sequence[Entry]
     ) -> None:
         """Take the engine's answer to ``question``."""
         if self._is_stale(subscription, question):

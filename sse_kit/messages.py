@@ -69,7 +69,15 @@ def _unicode(field: str, value: str) -> str:
     return value
 
 
-def _event_name(value: str) -> str | None:
+def event_name(value: object) -> str | None:
+    """Return ``value`` if it can name an event; None for ``"message"``, the unnamed one's.
+
+    Raises:
+        InvalidMessage: it cannot.
+
+    """
+    if not isinstance(value, str):
+        _refuse("event", value, "is not a str", "name events by text")
     _unicode("event", value)
     if breaks_line(value):
         _refuse("event", value, "has CR, LF or NUL", "an event name is one line")
@@ -89,7 +97,7 @@ def _event_id(value: str) -> str:
     return value
 
 
-EventName = Annotated[str, AfterValidator(_event_name)]
+EventName = Annotated[str, AfterValidator(event_name)]
 """One line, not empty; ``"message"`` becomes None: it is what an unnamed event is called anyway."""
 
 EventId = Annotated[str, AfterValidator(_event_id)]

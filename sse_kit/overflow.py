@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from sse_kit.config import CatchUp, Disconnect, DropOldest, NewestOnly
 from sse_kit.errors import InvalidSetting
-from sse_kit.messages import DEFAULT_EVENT, check_event
+from sse_kit.messages import event_name
 from sse_kit.states import CloseReason
 from sse_kit.subscription import Subscription
 from sse_kit.transports.base import Gap, GapReason
@@ -52,8 +52,8 @@ def policies_of(overflow: object) -> Policies | None:
     if isinstance(overflow, CatchUp):
         return None
     if isinstance(overflow, Mapping):
-        by_event = cast("Mapping[object, object]", overflow)
-        policies = {check_event(event): _checked(each) for event, each in by_event.items()}
+        by_event = cast("Mapping[str, object]", overflow)
+        policies = {event_name(event): _checked(each) for event, each in by_event.items()}
         return lambda message: policies.get(message.event, CATCH_UP)
     policy = _checked(overflow)
     return lambda _: policy
@@ -64,6 +64,14 @@ def _checked(policy: object) -> Overflow:
         remedy = "use CatchUp(), DropOldest(), NewestOnly() or Disconnect()"
         raise InvalidSetting("overflow", policy, "is no policy", remedy)
     return policy
+
+
+class End(Protocol):
+    """Ends a stream: ``SSEConnection.end``."""
+
+    def __call__(self, reason: CloseReason, *, error: str | None = None) -> None:
+        """End it for ``reason``."""
+        ...
 
 
 class LossySubscription(Subscription):
@@ -82,7 +90,7 @@ class LossySubscription(Subscription):
         max_items: int,
         max_bytes: int,
         policies: Policies,
-        end: Callable[[CloseReason, str | None], None],
+        end: End,
     ) -> None:
         super().__init__(topics, start, wake=wake, max_items=max_items, max_bytes=max_bytes)
         self._policies = policies
@@ -108,13 +116,61 @@ class LossySubscription(Subscription):
     def accept(self, entry: Entry) -> bool:
         """Queue a record of the tail, and drop older ones for it; False: there is no room."""
         policy, key = self._look_at(entry)
+        self._drop_same(key)
+        while self._droppable and not self.has_room(entry):
+            self._drop(next(iter(self._droppable)))
         if super().accept(entry):
-            self._note(entry, key)
-        elif isinstance(policy, Disconnect):
-            self._end(CloseReason.OVERFLOW, None)
-            return False
-        elif isinstance(policy, CatchUp) and not self._droppable:
-            return False
+            self._note(key, entry)
+        elif key is not None:
+            self._count(entry)
         else:
-            self._make_room(entry, key)
+            if isinstance(policy, Disconnect):
+                self._end(CloseReason.OVERFLOW)
+            return False
         return True
+
+    def enqueue(self, entry: Entry) -> bool:
+        """Queue a record it caught up with; False: there is no room, the client shall read."""
+        _, key = self._look_at(entry)
+        self._drop_same(key)
+        if not super().enqueue(entry):
+            return False
+        self._note(key, entry)
+        return True
+
+    def _look_at(self, entry: Entry) -> tuple[Overflow, Hashable]:
+        """Return the policy of a record, and the key under which it may be dropped, or None."""
+        message = entry.message
+        assert message is not None, "a malformed record reaches nobody"  # noqa: S101
+        policy = self._policies(message)
+        if isinstance(policy, DropOldest):
+            return policy, entry.position
+        if not isinstance(policy, NewestOnly):
+            return policy, None
+        try:
+            key = (message.event, entry.topics if policy.key is None else policy.key(message))
+            hash(key)
+        except Exception as error:
+            logger.exception("the key of a NewestOnly failed")
+            self._end(CloseReason.ERROR, error=repr(error))
+            return policy, None
+        return policy, key
+
+    def _note(self, key: Hashable, entry: Entry) -> None:
+        if key is not None:
+            self._droppable[key] = entry
+
+    def _drop_same(self, key: Hashable) -> None:
+        if key in self._droppable:
+            self._drop(key)
+
+    def _drop(self, key: Hashable) -> None:
+        entry = self._droppable.pop(key)
+        self.queue.remove(entry)
+        self.queued_bytes -= len(entry.frame)
+        self._count(entry)
+
+    def _count(self, entry: Entry) -> None:
+        self._dropped += 1
+        self._untold += 1
+        self._last_dropped = entry.position

@@ -26,6 +26,7 @@ from sse_kit.hooks import Hooks, MessagePublished
 from sse_kit.lifespan import Lifespan
 from sse_kit.messages import SSEMessage
 from sse_kit.outgoing import sendable, topics_of
+from sse_kit.overflow import CATCH_UP, policies_of
 from sse_kit.runtime import running
 from sse_kit.starlette import EventSourceResponse, TopicResponse, json_endpoint
 from sse_kit.states import CloseReason
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sse_kit.admission import HasScope
+    from sse_kit.config import Overflow
     from sse_kit.hooks import Closed, Opened
     from sse_kit.leases import Authorise
+    from sse_kit.overflow import Policies
     from sse_kit.runtime import Runtime
     from sse_kit.transports.base import Position, Transport
 
@@ -164,18 +167,19 @@ class ConnectionRegistry:
         metadata: Mapping[str, Any] | None = None,
         connection_id: str | None = None,
         authorise: Authorise | None = None,
+        overflow: Overflow | Mapping[str, Overflow] = CATCH_UP,
     ) -> EventSourceResponse:
         """Return the response that streams ``topics`` to this client, from where it left off.
 
         A ``connection_id`` that is in use is taken over: the old stream ends. ``authorise`` is
         asked before the stream starts (no: 403; no answer: the client is asked to come back) and at
-        every heartbeat (no, or no answer: the stream ends). The connection exists only while the
-        response runs.
+        every heartbeat (no, or no answer: the stream ends). ``overflow``: what to do if the client
+        reads too slowly, by event name or for all. Only a running response is a connection.
 
         Raises:
             RegistryNotRunning: the registry was not entered.
             InvalidTopic: no topic, or one that is not a line of text.
-            InvalidInput: an id or a type that is not a line of text.
+            InvalidInput: an id or a type that is not a line of text; an ``overflow`` that is none.
 
         """
         self._running("stream()")
@@ -186,6 +190,7 @@ class ConnectionRegistry:
             metadata=metadata,
             last_event_id=last_event_id(request.scope),
             settings=self.settings,
+            policies=policies_of(overflow),
             authorise=authorise,
         )
         return TopicResponse(self._admission, wanted, self.settings)
@@ -270,7 +275,7 @@ class ConnectionRegistry:
 
     # Connections -----------------------------------------------------------------------------
 
-    async def add_connection(
+    async def add_connection(  # noqa: PLR0913  the first four are the origin's
         self,
         conn_id: str | None = None,
         conn_type: str = "global",
@@ -278,11 +283,12 @@ class ConnectionRegistry:
         metadata: Mapping[str, Any] | None = None,
         *,
         topics: Collection[str] = (),
+        overflow: Overflow | Mapping[str, Overflow] = CATCH_UP,
     ) -> SSEConnection:
         """Add a connection without HTTP: ``async for message in connection``.
 
         It stays until :meth:`remove_connection`, or until the registry is left. Topics need a
-        running registry.
+        running registry; ``overflow`` is that of :meth:`stream`.
 
         Raises:
             DuplicateConnection: ``conn_id`` is in use.
@@ -290,6 +296,7 @@ class ConnectionRegistry:
             RegistryNotRunning: topics, and the registry was not entered.
 
         """
+        policies = policies_of(overflow)
         conn_id = self._table.next_id(conn_type) if conn_id is None else conn_id
         if self._table.find(conn_id) is not None:
             raise DuplicateConnection(conn_id)
@@ -301,7 +308,7 @@ class ConnectionRegistry:
             queue_size=queue_size,
             queue_bytes=self.settings.queue_bytes,
         )
-        self._admission.add(connection)
+        self._admission.add(connection, policies)
         connection.opened()
         return connection
 
@@ -324,7 +331,7 @@ class ConnectionRegistry:
         return [each for each in self.get_connections(conn_type) if each.is_active()]
 
     def get_stats(self) -> dict[str, Any]:
-        """Count: ``total``, ``active``, ``by_type``, ``message_count``, and ``hub``."""
+        """Count ``total``, ``active``, ``by_type``, ``message_count``, ``dropped``, and ``hub``."""
         hub = None if self._runtime is None else self._runtime.stats()
         return {**self._table.stats(), "hub": hub}
 
@@ -335,8 +342,8 @@ class ConnectionRegistry:
             raise RegistryNotRunning(call)
         return self._runtime
 
-    def _follow(self, connection: SSEConnection) -> None:
-        self._running("a connection with topics").follow(connection)
+    def _follow(self, connection: SSEConnection, policies: Policies | None) -> None:
+        self._running("a connection with topics").follow(connection, policies)
 
     def _tell(self, event: Opened | Closed) -> None:
         if self._runtime is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -16,6 +17,7 @@ from sse_kit.errors import RegistryNotRunning, WrongThread
 from sse_kit.hooks import HookRunner, Hooks
 from sse_kit.hub import Hub
 from sse_kit.leases import TICK
+from sse_kit.overflow import LossySubscription
 from sse_kit.replay import Replayer
 from sse_kit.shutdown import call_soon
 from sse_kit.subscription import Subscription
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from sse_kit.connection import SSEConnection
     from sse_kit.dispatch import Dispatcher
     from sse_kit.leases import Leases
+    from sse_kit.overflow import Policies
     from sse_kit.transports.base import Transport
 
 
@@ -56,11 +59,14 @@ class Runtime:
         self._replayer = replayer
         self._settings = settings
 
-    def follow(self, connection: SSEConnection) -> None:
+    def follow(self, connection: SSEConnection, policies: Policies | None = None) -> None:
         """Let a connection follow its topics, from its Last-Event-ID or from the head."""
         claimed = connection.last_event_id
         start = self.hub.position if claimed is None else Position.parse(claimed)
-        subscription = Subscription(
+        make: Callable[..., Subscription] = Subscription
+        if policies is not None:
+            make = partial(LossySubscription, policies=policies, end=connection.end)
+        subscription = make(
             connection.topics,
             start or self.hub.position,
             wake=connection.notify,

@@ -68,6 +68,9 @@ class CloseReason(StrEnum):
     SEND_TIMEOUT = "send_timeout"
     """The client did not read."""
 
+    OVERFLOW = "overflow"
+    """The client read too slowly for a stream that has ``Disconnect`` as its policy."""
+
     ERROR = "error"
     """The content, or a message to the connection, failed."""
 
@@ -181,7 +184,10 @@ def check_move(role: Role, source: ConnectionState, target: ConnectionState) -> 
 
 
 class ConnectionInfo(BaseModel):
-    """A connection described to the outside; ``lag`` counts records of the log behind the head."""
+    """A connection described to the outside.
+
+    ``lag`` counts records of the log behind the head, ``dropped`` what a policy left out.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -195,3 +201,4 @@ class ConnectionInfo(BaseModel):
     message_count: int
     queued: int
     lag: int
+    dropped: int

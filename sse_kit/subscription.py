@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sse_kit.messages import SSEMessage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entry:
     """A record made ready once for all connections; a malformed one has no message or topics."""
 
@@ -138,6 +138,11 @@ class Subscription(_Outlet):
         return self._accepted + self.audience.accepted if self.live else self._accepted
 
     @property
+    def dropped(self) -> int:
+        """How many records were dropped: none, but see :mod:`sse_kit.overflow`."""
+        return 0
+
+    @property
     def touched(self) -> float:
         """When it was last written to past its queue, or others of its audience were."""
         return self.audience.touched if self.live else 0.0
@@ -175,11 +180,14 @@ class Subscription(_Outlet):
         within_bytes = self.queued_bytes + len(entry.frame) <= self.max_bytes
         return within_bytes and len(self.queue) < self.max_items
 
-    def enqueue(self, entry: Entry) -> None:
-        """Queue a record it caught up with and move the cursor to it, in one step."""
+    def enqueue(self, entry: Entry) -> bool:
+        """Queue a record it caught up with and move the cursor to it; False: there is no room."""
+        if not self.has_room(entry):
+            return False
         self._put(entry)
         self._accepted += 1
         self.cursor = entry.position.offset
+        return True
 
     def _put(self, entry: Entry) -> None:
         self.queue.append(entry)
@@ -204,3 +212,13 @@ class Subscription(_Outlet):
         """Move to where the engine says this subscription stands."""
         self.epoch = position.epoch
         self.cursor = position.offset
+
+
+Deliver: TypeAlias = "Callable[[tuple[Subscription, ...], list[Entry]], None]"
+"""Gives the same records to several subscriptions."""
+
+
+def push_all(subscriptions: tuple[Subscription, ...], entries: list[Entry]) -> None:
+    """Queue them: the plain way to deliver."""
+    for subscription in subscriptions:
+        subscription.push(entries)

@@ -93,13 +93,14 @@ class ConnectionTable:
         self._tell(closed)
 
     def stats(self) -> dict[str, Any]:
-        """Count: ``total``, ``active``, ``by_type``, ``message_count``."""
+        """Count: ``total``, ``active``, ``by_type``, ``message_count``, ``dropped``."""
         everyone = self.all()
         return {
             "total": len(everyone),
             "active": sum(each.is_active() for each in everyone),
             "by_type": dict(Counter(each.connection_type for each in everyone)),
             "message_count": sum(each.message_count for each in everyone),
+            "dropped": sum(each.subscription.dropped for each in everyone if each.subscription),
         }
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from sse_kit import Gap, GapReason, Position, SSEMessage
 from sse_kit.codec import dump_payload
-from sse_kit.hub import Hub, push_all
-from sse_kit.subscription import Ask, Entry, Item, Locate, Read, Subscription
+from sse_kit.hub import Hub
+from sse_kit.subscription import Ask, Entry, Item, Locate, Read, Subscription, push_all
 from sse_kit.transports.base import Batch, Bounds, Rebase, Record
 
 EPOCH = "e"

@@ -36,7 +36,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "transports",
     ),
     4: (
-        *("wakeup", "frames", "subscription", "audience", "hub", "replay", "pump"),
+        *("wakeup", "frames", "subscription", "overflow", "audience", "hub", "replay", "pump"),
         *("hooks", "outgoing", "connection"),
     ),
     5: (

@@ -10,7 +10,10 @@ from starlette.routing import Route
 from benchmarks.peers.publishing import TOPIC, publish_all
 from sse_kit import ConnectionRegistry
 
-registry = ConnectionRegistry()
+SEND_TIMEOUT = 600.0
+"""Seconds, longer than any run: the client of ``slow`` that never reads is there to its end."""
+
+registry = ConnectionRegistry(send_timeout=SEND_TIMEOUT)
 
 
 async def events(request: Request) -> Response:
