@@ -12,6 +12,8 @@ import random
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
+import anyio
+
 from sse_kit.dispatch import HEARTBEAT_SPREAD
 from sse_kit.hands import first_step
 from sse_kit.shutdown import GRACE
@@ -124,10 +126,14 @@ class InlineWriter:
         """Return when nobody writes any more, also when cancelled."""
         self._over = True
         cancelled: BaseException | None = None
-        while self.hand is not None:
+        if self.hand is not None:
             self.hand.task.cancel()
+        while self.hand is not None:
             try:
-                await asyncio.wait([self.hand.task])
+                # A cancelled scope of anyio cancels in each turn; what send() puts in order takes
+                # some, and is not disturbed by it again.
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait([self.hand.task])
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:
