@@ -94,6 +94,9 @@ class InlineWriter:
             except asyncio.CancelledError:
                 if not self._recalled or self._owner.uncancel() > before:
                     raise
+            except Exception as error:
+                self.session.end(CloseReason.ERROR, error=repr(error))
+                raise
             else:
                 if self._recalled:  # and receive() made a message of it
                     self._owner.uncancel()

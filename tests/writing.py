@@ -13,16 +13,16 @@ from anyio.lowlevel import checkpoint
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from sse_kit import StreamDecoder
-from tests.registry_tools import app_of, happens
+from sse_kit import ConnectionRegistry, Hooks, StreamDecoder
+from tests.registry_tools import Recorder, app_of, happens
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from sse_kit import ConnectionRegistry, ReceivedMessage
+    from sse_kit import CloseReason, ReceivedMessage
     from sse_kit.testing.call import ASGIApp, Message, Scope
 
 ASYNCIO: dict[str, Any] = {"asyncio": ("asyncio", {})}
@@ -263,6 +263,17 @@ async def halfway(client: Client, message: Message) -> AsyncGenerator[None, None
     client.take(rest)
 
 
+BEHAVIOURS: dict[str, Behaviour] = {
+    "ends at once": at_once,
+    "suspends once": suspends(1),
+    "suspends twice": suspends(2),
+    "inside of fail_after": wrapped_by(lambda: anyio.fail_after(LONG), suspends(2)),
+    "inside of a scope": wrapped_by(anyio.CancelScope, suspends(1)),
+    "inside of a task group": wrapped_by(anyio.create_task_group, at_once),
+}
+"""All that end well."""
+
+
 # Applications and their clients -------------------------------------------------------------------
 
 
@@ -292,14 +303,40 @@ def routed(registry: ConnectionRegistry, **options: Any) -> ASGIApp:
 APPS: dict[str, Callable[..., ASGIApp]] = {"bare": bare, "routed": routed}
 
 
+class Ends(Recorder):
+    """A hook for connections that close."""
+
+    @property
+    def reasons(self) -> list[CloseReason]:
+        """Why they did."""
+        return [event.reason for event in self.events]
+
+
 @asynccontextmanager
-async def serving(*clients: Client) -> AsyncGenerator[None, None]:
+async def opened(**options: Any) -> AsyncGenerator[tuple[ConnectionRegistry, Ends], None]:
+    """Run a registry, and see to it that it leaves neither a connection nor a task."""
+    ends = Ends()
+    before = tasks()
+    registry = ConnectionRegistry(hooks=Hooks(disconnected=ends), **options)
+    async with registry:
+        yield registry, ends
+    await happens(lambda: tasks() == before)
+    assert registry.get_connections() == []
+
+
+def tasks() -> set[Any]:
+    """Return all tasks that are there, as far as the event loop tells."""
+    return asyncio.all_tasks() if is_asyncio() else set()
+
+
+@asynccontextmanager
+async def serving(*clients: Client, patience: float = 10) -> AsyncGenerator[None, None]:
     """Run clients beside the body, each open before the next; at its end they leave."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(patience):
         async with anyio.create_task_group() as tasks:
             for client in clients:
                 tasks.start_soon(client.run)
-                await happens(lambda client=client: client.sends > 0 or client.returned)  # type: ignore[misc]
+                await settle()
             yield
             for client in clients:
                 client.leave()
@@ -318,8 +355,8 @@ async def publish(registry: ConnectionRegistry, *texts: str, topic: str = "news"
         await registry.publish(topic, text)
 
 
-async def has(client: Client, events: Iterable[str]) -> None:
-    """Wait until these events have come; no other has."""
-    expected = list(events)
-    await happens(lambda: len(client.events) >= len(expected))
-    assert client.events == expected
+async def has(client: Client, *events: str) -> None:
+    """Wait until so many events have come: these."""
+    await happens(lambda: len(client.events) >= len(events))
+    assert client.events == list(events)
+    assert not client.overlapped
