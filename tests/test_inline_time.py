@@ -71,7 +71,7 @@ async def test_a_send_that_takes_too_long_ends_its_stream(before: int) -> None:
             await jump(9)
             assert not client.returned
             await jump(2)
-            assert client.returned
+            await happens(lambda: client.returned)
             assert client.failure is None
             assert ends.reasons == [CloseReason.SEND_TIMEOUT]
             await publish(registry, "1")
@@ -143,5 +143,5 @@ async def test_a_last_write_that_waits_when_the_client_is_said_to_leave_is_given
             await settle()
             assert not client.returned
             await jump(GRACE + 0.1)
-            assert client.returned
+            await happens(lambda: client.returned)
             assert client.failure is None
