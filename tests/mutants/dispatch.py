@@ -11,10 +11,23 @@ INLINE = "sse_kit.inline"
 STEPS = ("tests/test_hands.py", "tests/test_hands_cancelled.py")
 ONE = ("tests/test_inline.py", "tests/test_inline_asyncio.py")
 ENDS = ("tests/test_inline_ends.py", "tests/test_inline_asyncio.py")
-OWNER = ("tests/test_inline_owner.py",)
+OWNER = "tests/test_inline_owner.py::test_"
+RECALLED = (
+    f"{OWNER}whoever_called_goes_on_after_the_end",
+    f"{OWNER}a_receive_may_make_a_message_of_its_cancellation",
+)
+BOTH = (f"{OWNER}a_request_that_ends_may_be_cancelled_as_well",)
+ORDERLY = (
+    f"{OWNER}whoever_cancels_a_request_waits_for_the_rest_of_its_send",
+    f"{OWNER}a_request_may_be_cancelled_while_it_waits_for_the_rest_of_its_send",
+)
+RECEIVE = (f"{OWNER}what_receive_raises_is_raised_as_it_is",)
 TIME = ("tests/test_inline_time.py",)
 MANY = ("tests/test_dispatch.py",)
-SCHEDULES = ("tests/test_inline_schedules.py",)
+PARTS = (
+    "tests/test_dispatch.py::test_a_batch_is_cut_into_as_few_parts_as_may_be",
+    "tests/test_dispatch.py::test_a_batch_that_is_larger_than_a_queue_reaches_everyone",
+)
 
 MUTANTS = (
     # Hands ----------------------------------------------------------------------------------------
@@ -181,21 +194,21 @@ MUTANTS = (
         DISPATCH,
         "            self._deliver(subscriptions, part)\n",
         "            self._deliver(subscriptions, part)\n            break\n",
-        MANY,
+        PARTS,
     ),
     Mutant(
         "a part is larger than a queue",
         DISPATCH,
         "        if part and size + len(entry.frame) > max_bytes:\n",
         "        if part and size > max_bytes:\n",
-        MANY,
+        PARTS,
     ),
     Mutant(
         "the woken write in the middle of a step",
         DISPATCH,
         "            self.hands.loop.call_soon(self._advance_woken)\n",
         "            self._woken.append(writer)\n            return self._advance_woken()\n",
-        (*ONE, *MANY, *SCHEDULES),
+        ONE,
     ),
     Mutant(
         "the woken are woken once",
@@ -222,7 +235,7 @@ MUTANTS = (
         INLINE,
         "follows.queue or self.hand or self._over:",
         "follows.queue or self._over:",
-        (*ONE, *SCHEDULES),
+        ONE,
     ),
     Mutant(
         "whoever has a hand is still written to past the queue",
@@ -264,21 +277,21 @@ MUTANTS = (
         INLINE,
         "                if not self._recalled or self._owner.uncancel() > before:\n",
         "                if self._owner.uncancel() >= before:\n",
-        OWNER,
+        RECALLED,
     ),
     Mutant(
         "a cancellation is taken for a recall",
         INLINE,
         "                if not self._recalled or self._owner.uncancel() > before:\n",
         "                if not self._recalled:\n",
-        OWNER,
+        BOTH,
     ),
     Mutant(
         "a recall that receive() made a message of stays",
         INLINE,
         "                    self._owner.uncancel()\n",
         "                    pass\n",
-        OWNER,
+        RECALLED,
     ),
     Mutant(
         "what a request is sending outlives it",
@@ -292,14 +305,14 @@ MUTANTS = (
         INLINE,
         "                with anyio.CancelScope(shield=True):\n",
         "                with anyio.CancelScope():\n                    self.hand.task.cancel()\n",
-        OWNER,
+        ORDERLY,
     ),
     Mutant(
         "a cancellation while the send ends is lost",
         INLINE,
         "        if cancelled is not None:\n            raise cancelled\n",
         "",
-        OWNER,
+        ORDERLY,
     ),
     Mutant(
         "the rest of the last send is cancelled",
@@ -348,6 +361,6 @@ MUTANTS = (
         INLINE,
         "as error:\n                self.session.end(CloseReason.ERROR",
         "as error:\n                self.session.end(CloseReason.CLOSED",
-        OWNER,
+        RECEIVE,
     ),
 )
