@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from sse_kit.hands import Hand, first_step, is_coroutine
 from tests.stepping import Broken, Steps, begin, over, some_hands
-from tests.writing import ASYNCIO
+from tests.writing import ASYNCIO, EAGER
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
@@ -216,7 +215,7 @@ async def test_hands_are_not_made_by_the_task_factory_of_the_loop() -> None:
     assert made == []
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
+@pytest.mark.skipif(not EAGER, reason="this Python has no eager tasks for every event loop")
 async def test_a_step_may_start_an_eager_task() -> None:
     """Which runs at once, as itself, and may enter a stage."""
     loop = asyncio.get_running_loop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +12,7 @@ from sse_kit import CloseReason
 from tests.registry_tools import happens
 from tests.writing import (
     ASYNCIO,
+    EAGER,
     LONG,
     Behaviour,
     Client,
@@ -216,7 +216,7 @@ async def test_a_stream_that_is_idle_has_one_task() -> None:
             await happens(lambda: len(tasks() - before) == 5 + 1)  # and one that is spare
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
+@pytest.mark.skipif(not EAGER, reason="this Python has no eager tasks for every event loop")
 async def test_a_loop_with_eager_tasks_changes_nothing() -> None:
     """Nor does a send that starts some."""
     loop = asyncio.get_running_loop()

@@ -37,6 +37,9 @@ IN_MUTANTS = os.environ.get("SSE_KIT_HYPOTHESIS_PROFILE") == "mutants"
 PATIENCE = 2.0 if IN_MUTANTS else 10.0
 """Seconds until a test has failed: where a fault was planted, many will."""
 
+EAGER = sys.version_info >= (3, 13, 4) or sys.version_info[:2] == (3, 12)
+"""Eager tasks are new in Python 3.12; in the first of 3.13 uvloop gives them what they refuse."""
+
 LONG = 3600.0
 """Seconds of a timeout that no test waits for."""
 
