@@ -17,11 +17,12 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import TYPE_CHECKING, Protocol
 
 from anyio.lowlevel import current_token
 
-from sse_kit.hands import Hands, Suspended, as_coroutine, is_coroutine
+from sse_kit.hands import ENDED, Hands, Suspended
 from sse_kit.shutdown import stop_watch
 
 if TYPE_CHECKING:
@@ -47,12 +48,21 @@ class Writer(Protocol):
         """What it follows, if anything."""
         ...
 
+    @property
+    def context(self) -> Context:
+        """What its ``send`` runs in."""
+        ...
+
     def advance(self, stage: Stage) -> None:
         """Write all there is, or until ``send`` suspends."""
         ...
 
     def beat(self, stage: Stage, now: float) -> None:
         """Write a heartbeat if it is time (``now``: seconds, monotonic)."""
+        ...
+
+    def keep(self, context: Context) -> None:
+        """Have ``send`` run in this context from now on: it has left variables in it."""
         ...
 
     def take_hand(self, stage: Stage, suspended: Suspended) -> None:
@@ -98,25 +108,47 @@ class Dispatcher:
 
     def _deliver(self, subscriptions: tuple[Subscription, ...], entries: list[Entry]) -> None:
         chunk = b"".join([entry.frame for entry in entries])
+        rest = iter(subscriptions)
         with self.hands.stage() as stage:
-            # Every microsecond in this loop is paid for every delivery: so it is written out.
-            for subscription in subscriptions:
-                send = subscription.send
-                if send is None:
-                    subscription.push(entries)
-                    continue
-                try:
-                    step = send({"type": "http.response.body", "body": chunk, "more_body": True})
-                    if not is_coroutine(step):
-                        step = as_coroutine(step)
-                    waits_for = subscription.context.run(step.send, None)
-                except StopIteration:
-                    continue
-                except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-                    self._writers[subscription].fail(error)
-                else:
-                    suspended = Suspended(step, subscription.context, waits_for)
-                    self._writers[subscription].take_hand(stage, suspended)
+            while (common := Context()).run(self._write, rest, chunk, entries, stage, common):
+                pass
+
+    def _write(
+        self,
+        rest: Iterator[Subscription],
+        chunk: bytes,
+        entries: list[Entry],
+        stage: Stage,
+        common: Context,
+    ) -> bool:
+        """Write to those of ``rest``; True: there are more, who need another context.
+
+        Clients that have no context variables share ``common``, in which this runs, and which has
+        none either. It is left to the first of them whose ``send`` leaves a variable in it.
+        """
+        # Every microsecond in this loop is paid for every delivery: so it is written out.
+        for subscription in rest:
+            send = subscription.send
+            if send is None:
+                subscription.push(entries)
+                continue
+            own = subscription.context
+            body = {"type": "http.response.body", "body": chunk, "more_body": True}
+            try:
+                steps = send(body).__await__()
+                waits_for = next(steps, ENDED) if own is None else own.run(next, steps, ENDED)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+                self._writers[subscription].fail(error)
+                continue
+            if waits_for is not ENDED or common:
+                writer = self._writers[subscription]
+                if common:
+                    writer.keep(common)
+                if waits_for is not ENDED:
+                    writer.take_hand(stage, Suspended(writer.context, steps, waits_for))
+                if common:
+                    return True
+        return False
 
     def wake(self, writer: Writer) -> None:
         """Have a writer write what it has, in the next turn of the event loop."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sse_kit.dispatch import HEARTBEAT_SPREAD
 from sse_kit.hands import first_step
+from sse_kit.passthrough import innermost
 from sse_kit.shutdown import GRACE
 from sse_kit.stalled import Line, end_full
 from sse_kit.states import CloseReason
@@ -171,6 +172,11 @@ class InlineWriter:
             if suspended is not None:
                 self.take_hand(stage, suspended)
 
+    def keep(self, context: Context) -> None:
+        """Have ``send`` run in this context from now on: it has left variables in it."""
+        self.context = context
+        self._note_idle()
+
     def take_hand(self, stage: Stage, suspended: Suspended) -> None:
         """Have a hand finish a step, and write what comes meanwhile."""
         self.hand = stage.hand_over(suspended, self._finish)
@@ -183,7 +189,7 @@ class InlineWriter:
         follows = self.subscription
         if follows is None or not follows.live or follows.queue or self.hand or self._over:
             return
-        follows.send, follows.context = self.send, self.context
+        follows.send, follows.context = self.send, self.context if self.context else None
 
     async def _finish(self, suspended: Suspended) -> None:
         """Finish a step, and write what comes meanwhile; in a hand's task."""
@@ -213,6 +219,7 @@ class InlineWriter:
             return start
         if not self._opened:
             self._opened = True
+            self.send = innermost(self.send)
             return _body(self.session.opening())
         return self._next_chunk()
 

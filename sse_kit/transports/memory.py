@@ -121,6 +121,10 @@ class MemoryLog:
         self._wake()
         return Published(position)
 
+    def ends_at(self, position: Position) -> bool:
+        """Tell whether nothing follows ``position``, which is the last one."""
+        return position.offset == self._last and position.epoch == self._epoch
+
     def bounds(self) -> Bounds:
         """Tell what is kept now."""
         self._trim(self._clock())
@@ -333,6 +337,8 @@ class MemoryTransport(Transport, SupportsReplay):
 
     def _next(self, cursor: Position) -> tuple[Feed | None, Position]:
         """Return what follows ``cursor``, and the cursor after it."""
+        if self.log.ends_at(cursor):
+            return None, cursor
         found = self.log.locate(cursor)
         if isinstance(found, Gap):
             return found, found.resume
