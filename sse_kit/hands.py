@@ -18,12 +18,12 @@ from asyncio.tasks import (  # documented, in "Extending asyncio"
     _enter_task,  # pyright: ignore[reportPrivateUsage]
     _leave_task,  # pyright: ignore[reportPrivateUsage]
 )
-from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, cast
+from types import coroutine as coroutine_of
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
     from contextvars import Context
 
 
@@ -40,14 +40,19 @@ class Suspended:
     ``steps`` is what its ``__await__`` has returned, ``waits_for`` what the first of them yielded.
     """
 
-    __slots__ = ("_context", "_steps", "_waits_for", "cancelled")
+    __slots__ = ("_cancelled", "_context", "_steps", "_waits_for")
 
     def __init__(self, context: Context, steps: Iterator[object], waits_for: object) -> None:
         self._context = context
         self._steps = steps
         self._waits_for = waits_for
-        self.cancelled: BaseException | None = None
-        """A cancellation that came before it went on."""
+        self._cancelled: BaseException | None = None
+
+    def cancel(self, error: asyncio.CancelledError) -> None:
+        """Take a cancellation before it went on, as a task does: what it waits for is cancelled."""
+        cancel = getattr(self._waits_for, "cancel", None)
+        if cancel is None or not cancel(*error.args):
+            self._cancelled = error
 
     def __await__(self) -> Generator[Any, Any, None]:
         """Have the task wait for what the call waits for, again and again."""
@@ -55,11 +60,11 @@ class Suspended:
         while True:
             advance = partial(next, self._steps, ENDED)
             try:
-                if self.cancelled is None:
+                if self._cancelled is None:
                     yield waits_for
                 else:
-                    advance = partial(self._throw, self.cancelled)
-                    self.cancelled = None
+                    advance = partial(self._throw, self._cancelled)
+                    self._cancelled = None
             except BaseException as error:  # noqa: BLE001  whatever it is, it is the call's
                 advance = partial(self._throw, error)
             try:
@@ -71,10 +76,10 @@ class Suspended:
 
     def _throw(self, error: BaseException) -> object:
         """Raise it in the call, or here where that has no way in, as ``yield from`` does."""
-        if not isinstance(self._steps, Generator):
+        throw: Callable[[BaseException], object] | None = getattr(self._steps, "throw", None)
+        if throw is None:
             raise error
-        steps = cast("Generator[object, None, object]", self._steps)
-        return steps.throw(error)
+        return throw(error)
 
 
 def first_step(context: Context, call: Awaitable[object]) -> Suspended | None:
@@ -84,22 +89,25 @@ def first_step(context: Context, call: Awaitable[object]) -> Suspended | None:
     return None if waits_for is ENDED else Suspended(context, steps, waits_for)
 
 
+@coroutine_of
+def _pause() -> Generator[None, None, None]:
+    yield
+
+
 class Hand:
     """A task in whose name first steps are taken, until one suspends; then it finishes that."""
 
-    __slots__ = ("_begun", "_finish", "_loop", "_suspended", "_wake", "task")
+    __slots__ = ("_finish", "_suspended", "_wake", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
         self._suspended: Suspended | None = None
-        self._begun = False
         self._wake = loop.create_future()
-        self._start()
-
-    def _start(self) -> None:
+        run = self._run()
+        # Begun before it has a task: one that is cancelled before its first step would never begin,
+        # and what was given to it would have to go on in another.
+        run.send(None)
         # Not by the loop's task factory: an eager one would run it in the middle of a step.
-        self.task = asyncio.Task(self._run(), loop=self._loop, name="sse_kit hand")
-        self.task.add_done_callback(self._restart)
+        self.task = asyncio.Task(run, loop=loop, name="sse_kit hand")
 
     def give(
         self, suspended: Suspended, finish: Callable[[Suspended], Coroutine[Any, Any, None]]
@@ -111,20 +119,14 @@ class Hand:
 
     async def _run(self) -> None:
         try:
+            await _pause()
             await self._wake
         except asyncio.CancelledError as error:
             if self._suspended is None:
                 raise
-            self._suspended.cancelled = error
+            self._suspended.cancel(error)
         assert self._suspended is not None, "it is woken with one"  # noqa: S101
-        self._begun = True
         await self._finish(self._suspended)
-
-    def _restart(self, task: asyncio.Task[None]) -> None:
-        """Throw in a cancellation that came before the task's own first step: it never ran."""
-        if task.cancelled() and self._suspended is not None and not self._begun:
-            self._suspended.cancelled = asyncio.CancelledError()
-            self._start()
 
 
 class Hands:

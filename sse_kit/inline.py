@@ -12,6 +12,8 @@ import random
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
+import anyio
+
 from sse_kit.dispatch import HEARTBEAT_SPREAD
 from sse_kit.hands import first_step
 from sse_kit.passthrough import innermost
@@ -93,6 +95,9 @@ class InlineWriter:
             except asyncio.CancelledError:
                 if not self._recalled or self._owner.uncancel() > before:
                     raise
+            except Exception as error:
+                self.session.end(CloseReason.ERROR, error=repr(error))
+                raise
             else:
                 if self._recalled:  # and receive() made a message of it
                     self._owner.uncancel()
@@ -125,10 +130,14 @@ class InlineWriter:
         """Return when nobody writes any more, also when cancelled."""
         self._over = True
         cancelled: BaseException | None = None
-        while self.hand is not None:
+        if self.hand is not None:
             self.hand.task.cancel()
+        while self.hand is not None:
             try:
-                await asyncio.wait([self.hand.task])
+                # A cancelled scope of anyio cancels in each turn; what send() puts in order takes
+                # some, and is not disturbed by it again.
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait([self.hand.task])
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:
@@ -189,7 +198,7 @@ class InlineWriter:
         follows = self.subscription
         if follows is None or not follows.live or follows.queue or self.hand or self._over:
             return
-        follows.send, follows.context = self.send, self.context if self.context else None
+        follows.send, follows.context = self.send, self.context or None
 
     async def _finish(self, suspended: Suspended) -> None:
         """Finish a step, and write what comes meanwhile; in a hand's task."""
