@@ -60,6 +60,11 @@ class Scenario:
         """The name of this point."""
         return f"{self.name} {self.point}".rstrip()
 
+    @property
+    def long(self) -> bool:
+        """Whether it takes a minute or more: once is enough."""
+        return self.phase.seconds >= MINUTE
+
     def suits(self, peer: Peer) -> bool:
         """Tell whether ``peer`` takes part."""
         if peer.name == WORKERS:
@@ -68,7 +73,7 @@ class Scenario:
 
     def at(self, pace: Pace) -> Phase:
         """Return the phase at this pace."""
-        length = pace.length if self.phase.seconds < MINUTE else pace.long
+        length = pace.long if self.long else pace.length
         seconds = self.phase.seconds * length
         return self.phase.model_copy(update={"name": self.key, "seconds": seconds})
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import random
-import time
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import anyio
@@ -78,17 +78,17 @@ async def _hand_over(feeds: MemoryObjectReceiveStream[Feed], hub: Hub) -> None:
     took, ended = 0.0, -math.inf
     async for feed in feeds:
         batch = [feed, *_waiting(feeds)]
-        start = time.monotonic()
+        start = monotonic()
         last = start + min(took, PATIENCE)
         busy = _is_burst(batch) or start - ended < took
         while busy and start < last:
             await checkpoint()
             more = list(_waiting(feeds))
             batch += more
-            start = time.monotonic()
+            start = monotonic()
             busy = bool(more)
         hub.apply(*batch)
-        ended = time.monotonic()
+        ended = monotonic()
         took = ended - start
 
 
