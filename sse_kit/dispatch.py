@@ -138,8 +138,8 @@ class Dispatcher:
                 steps = send(body).__await__()
                 waits_for = next(steps, ENDED) if own is None else own.run(next, steps, ENDED)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+                waits_for = ENDED
                 self._writers[subscription].fail(error)
-                continue
             if waits_for is not ENDED or common:
                 writer = self._writers[subscription]
                 if common:
@@ -171,8 +171,15 @@ class Dispatcher:
     def beat(self) -> None:
         """Write a heartbeat to whoever was sent nothing for a while."""
         now = time.monotonic()
+        since = now - self.settings.heartbeat * (1 - HEARTBEAT_SPREAD)
+        # Most of them, where anything is published: so without a call for each.
+        silent = [
+            writer
+            for follows, writer in self._writers.items()
+            if not (follows.live and follows.audience.touched > since)
+        ]
         with self.hands.stage() as stage:
-            for writer in list(self._writers.values()):
+            for writer in silent:
                 writer.beat(stage, now)
 
 

@@ -74,6 +74,25 @@ async def test_what_a_send_leaves_in_its_context_is_its_own(place: int) -> None:
         assert notes == [["none"] * 6] * 2
 
 
+async def test_what_a_send_leaves_before_it_raises_is_nobody_elses() -> None:
+    """Those after it have a context without it."""
+    async with opened() as (registry, _):
+        notes: list[str] = []
+
+        async def break_off(_client: Client, _message: Message) -> None:
+            mark.set("left")
+            raise BrokenPipeError
+
+        clients = [
+            Client(bare(registry), take, take, break_off),
+            Client(bare(registry), take, take, noting(notes, take)),
+        ]
+        async with serving(*clients):
+            await publish(registry, "0")
+            await has(clients[1], "0")
+        assert notes == ["none", "none"]
+
+
 @pytest.mark.parametrize("times", [0, 1, 2])
 async def test_a_token_is_valid_to_the_end_of_its_send(times: int) -> None:
     """A send that suspends goes on in the context in which it began."""
