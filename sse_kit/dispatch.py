@@ -138,8 +138,10 @@ class Dispatcher:
                 steps = send(body).__await__()
                 waits_for = next(steps, ENDED) if own is None else own.run(next, steps, ENDED)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-                waits_for = ENDED
                 self._writers[subscription].fail(error)
+                if common:
+                    return True
+                continue
             if waits_for is not ENDED or common:
                 writer = self._writers[subscription]
                 if common:

@@ -1,9 +1,10 @@
-"""Which wrappers around ``send`` are left out for a body: those that do nothing with one."""
+"""Which wrappers around ``send`` are left out for a body: those that act on the start alone."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 from fastapi import FastAPI
 from fasthtml.core import FastHTML
@@ -82,7 +83,7 @@ def fastapi(response: Peek) -> ASGIApp:
 
 
 def fasthtml(response: Peek) -> ASGIApp:
-    app = FastHTML(default_hdrs=False, sess_cls=None, secret_key="test")  # noqa: S106
+    app = FastHTML(default_hdrs=False, secret_key="test")  # noqa: S106
 
     @app.route("/a/b", methods="get")
     async def endpoint() -> Response:
@@ -135,6 +136,31 @@ def noting(send: Send) -> Send:
         await send(message)
 
     return sender
+
+
+def adds_a_header(send: Send) -> Send:
+    """Do what a middleware for sessions does."""
+    headers: list[tuple[bytes, bytes]] = []
+
+    async def send_wrapper(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers.extend((b"x-number", b"%d" % number) for number in range(3))
+            if headers:
+                message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return send_wrapper
+
+
+ON_START = [noting, adds_a_header]
+
+
+@pytest.mark.parametrize("wrap", ON_START)
+async def test_whatever_a_wrapper_does_at_the_start_it_is_left_out_afterwards(
+    wrap: Callable[[Send], Send],
+) -> None:
+    """For a body it only hands on."""
+    assert innermost(wrap(server)) is server
 
 
 def looks_at_bodies(send: Send) -> Send:
@@ -201,6 +227,72 @@ def sends_another(send: Send) -> Send:
     return sender
 
 
+def looks_at_others_too(send: Send) -> Send:
+    seen: list[str] = []
+
+    async def sender(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            seen.append("start")
+        else:
+            seen.append("body")
+        await send(message)
+
+    return sender
+
+
+def looks_twice(send: Send) -> Send:
+    seen: list[str] = []
+
+    async def sender(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            seen.append("start")
+        if message["type"] == "http.response.body":
+            seen.append("body")
+        await send(message)
+
+    return sender
+
+
+def waits_for_it(send: Send) -> Send:
+    async def sender(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await server(message)
+        async with anyio.Lock():
+            await send(message)
+
+    return sender
+
+
+def goes_on(send: Send) -> Send:
+    seen: list[str] = []
+
+    async def sender(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            seen.append("start")
+        await send(message)
+        seen.append("sent")
+
+    return sender
+
+
+def changes_it(send: Send) -> Send:
+    async def sender(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": []}
+        await send({**message})
+
+    return sender
+
+
+def takes_more(send: Send) -> Send:
+    async def sender(message: Message, more: bool = False) -> None:  # noqa: FBT001, FBT002, ARG001
+        if message["type"] == "http.response.start":
+            message["headers"] = []
+        await send(message)
+
+    return sender
+
+
 def hands_on(send: Send) -> Send:
     def sender(message: Message) -> Awaitable[None]:
         return send(message)
@@ -226,6 +318,12 @@ OTHERS = [
     catches,
     sends_twice,
     sends_another,
+    looks_at_others_too,
+    looks_twice,
+    waits_for_it,
+    goes_on,
+    changes_it,
+    takes_more,
     hands_on,
     under_another_name,
 ]

@@ -73,9 +73,7 @@ class Stage:
             yield
             tasks.cancel_scope.cancel()
 
-    def follower(
-        self, start: Position, *, max_items: int = 100
-    ) -> tuple[Follower, anyio.Event]:
+    def follower(self, start: Position, *, max_items: int = 100) -> tuple[Follower, anyio.Event]:
         """Return a reader, and the event of its being woken."""
         woken = anyio.Event()
         subscription = Subscription(
