@@ -40,8 +40,14 @@ LONGEST_TICK = 0.5
 """Seconds between two looks at who is silent, at most."""
 
 
+NEVER = -1
+
+
 class Writer(Protocol):
     """Who writes one stream: what a dispatcher needs of it."""
+
+    due: int
+    """The dispatcher's: when it is to :meth:`beat`."""
 
     @property
     def subscription(self) -> Subscription | None:
@@ -57,8 +63,8 @@ class Writer(Protocol):
         """Write all there is, or until ``send`` suspends."""
         ...
 
-    def beat(self, stage: Stage, now: float) -> None:
-        """Write a heartbeat if it is time (``now``: seconds, monotonic)."""
+    def beat(self, stage: Stage, now: float) -> float:
+        """Write a heartbeat if it is time; return when to ask again (seconds, monotonic)."""
         ...
 
     def keep(self, context: Context) -> None:
@@ -82,12 +88,16 @@ class Dispatcher:
         self.hands = Hands()
         self.watch = stop_watch()
         self._writers: dict[Subscription, Writer] = {}
+        self._tick = min(settings.heartbeat * HEARTBEAT_SPREAD / 2, LONGEST_TICK)
+        # By the number of the tick at which it is asked whether it is silent: its ``due``.
+        self._due: dict[int, dict[Writer, None]] = {}
         self._woken: list[Writer] = []
 
     def add(self, writer: Writer) -> None:
         """Take on a writer: what it has is written at once."""
         if writer.subscription is not None:
             self._writers[writer.subscription] = writer
+        self._ask_at(writer, time.monotonic() + self.settings.heartbeat * (1 - HEARTBEAT_SPREAD))
         with self.hands.stage() as stage:
             writer.advance(stage)
 
@@ -95,6 +105,8 @@ class Dispatcher:
         """Forget a writer."""
         if writer.subscription is not None:
             self._writers.pop(writer.subscription, None)
+        self._due.get(writer.due, {}).pop(writer, None)
+        writer.due = NEVER
 
     def deliver(self, subscriptions: tuple[Subscription, ...], entries: list[Entry]) -> None:
         """Write the same entries to several clients, or queue them: a ``Deliver`` of the hub.
@@ -167,22 +179,23 @@ class Dispatcher:
     async def keep_beating(self) -> None:
         """Write heartbeats, for ever."""
         while True:
-            await asyncio.sleep(min(self.settings.heartbeat * HEARTBEAT_SPREAD / 2, LONGEST_TICK))
+            await asyncio.sleep(self._tick)
             self.beat()
 
     def beat(self) -> None:
         """Write a heartbeat to whoever was sent nothing for a while."""
         now = time.monotonic()
-        since = now - self.settings.heartbeat * (1 - HEARTBEAT_SPREAD)
-        # Most of them, where anything is published: so without a call for each.
-        silent = [
-            writer
-            for follows, writer in self._writers.items()
-            if not (follows.live and follows.audience.touched > since)
-        ]
+        due = [tick for tick in self._due if tick * self._tick <= now]
         with self.hands.stage() as stage:
-            for writer in silent:
-                writer.beat(stage, now)
+            for writer in [writer for tick in due for writer in self._due.pop(tick)]:
+                # What it or another is sent may be the end of it.
+                again = writer.beat(stage, now) if writer.due != NEVER else now
+                if writer.due != NEVER:
+                    self._ask_at(writer, again)
+
+    def _ask_at(self, writer: Writer, moment: float) -> None:
+        writer.due = int(moment / self._tick) + 1
+        self._due.setdefault(writer.due, {})[writer] = None
 
 
 def parts(entries: list[Entry], max_bytes: int) -> Iterator[list[Entry]]:

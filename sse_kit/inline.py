@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from sse_kit.dispatch import HEARTBEAT_SPREAD
+from sse_kit.dispatch import HEARTBEAT_SPREAD, NEVER
 from sse_kit.hands import first_step
 from sse_kit.passthrough import innermost
 from sse_kit.shutdown import GRACE
@@ -48,6 +48,7 @@ class InlineWriter:
         "_start",
         "_timer",
         "context",
+        "due",
         "hand",
         "line",
         "send",
@@ -56,6 +57,7 @@ class InlineWriter:
     )
 
     context: Context
+    due: int
     _owner: asyncio.Task[Any]
     send: Send
     line: Line
@@ -63,6 +65,7 @@ class InlineWriter:
     def __init__(self, session: ConnectionSession, dispatcher: Dispatcher) -> None:
         self.session = session
         self.subscription = session.subscription
+        self.due = NEVER
         self.hand: Hand | None = None
         """Who writes, from when ``send`` suspends until nothing waits."""
         heartbeat = dispatcher.settings.heartbeat
@@ -166,11 +169,15 @@ class InlineWriter:
         except Exception as error:  # noqa: BLE001  of the session: raised in run()
             self.fail(error)
 
-    def beat(self, stage: Stage, now: float) -> None:
+    def beat(self, stage: Stage, now: float) -> float:
         """Write a heartbeat if it is time, unless something is on its way."""
-        silent = now - self.session.connection.touched >= self._patience
-        if silent and self.hand is None and not self._over:
+        due = self.session.connection.touched + self._patience
+        if now < due:
+            return due
+        if self.hand is None and not self._over:
             self._take_step(stage, _body(self.session.heartbeat()))
+            return now + self._patience
+        return now
 
     def _take_step(self, stage: Stage, message: Message) -> None:
         try:
