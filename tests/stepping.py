@@ -11,6 +11,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from sse_kit.hands import Hand, Hands, Suspended, first_step
+from tests.writing import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -49,7 +50,7 @@ def begin(
 
 async def over(*hands: Hand) -> None:
     """Wait until they are done, however that was."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE):
         await asyncio.wait([hand.task for hand in hands])
 
 

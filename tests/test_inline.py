@@ -103,6 +103,21 @@ async def test_what_comes_while_a_send_waits_is_written_after_it(
             assert not client.overlapped
 
 
+@pytest.mark.parametrize("behaviour", [at_once, suspends(1)])
+async def test_what_is_sent_to_one_client_alone_comes_without_anything_else(
+    behaviour: Behaviour, make: Callable[..., ASGIApp]
+) -> None:
+    """Each time."""
+    async with opened() as (registry, _):
+        client, other = Client(make(registry), *[behaviour] * 4), Client(make(registry))
+        async with serving(client, other):
+            connection = registry.get_connections()[0]
+            for number in range(3):
+                assert await connection.send(f"{number}")
+                await has(client, *map(str, range(number + 1)))
+            assert other.events == []
+
+
 async def test_a_client_that_comes_back_gets_what_it_missed_first(
     make: Callable[..., ASGIApp],
 ) -> None:

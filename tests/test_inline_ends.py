@@ -31,7 +31,7 @@ from tests.writing import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sse_kit.testing.call import ASGIApp, Message
+    from sse_kit.testing.call import ASGIApp, Message, Receive, Scope, Send
 
 pytestmark = [
     pytest.mark.anyio,
@@ -145,6 +145,31 @@ async def test_a_farewell_comes_last_after_all_that_waits(
             assert len(client.events) == 3
             assert client.complete
             assert ends.reasons == [CloseReason.DRAINED]
+
+
+@pytest.mark.parametrize("behaviour", [at_once, suspends(1)])
+async def test_a_response_is_over_though_the_server_does_not_say_so(
+    behaviour: Behaviour, make: Callable[..., ASGIApp]
+) -> None:
+    """Nothing comes of ``receive()`` any more, and the request ends."""
+
+    async def never() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def silent(scope: Scope, _: Receive, send: Send) -> None:
+        await app(scope, never, send)
+
+    async with opened() as (registry, ends):
+        app = make(registry)
+        client = Client(silent, at_once, at_once, behaviour)
+        async with serving(client):
+            registry.get_connections()[0].close()
+            await happens(lambda: client.returned)
+            assert client.complete
+            assert client.failure is None
+            assert not client.was_cancelled
+            assert ends.reasons == [CloseReason.CLOSED]
 
 
 async def test_the_rest_of_the_last_send_is_not_cancelled(make: Callable[..., ASGIApp]) -> None:

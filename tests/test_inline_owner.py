@@ -141,6 +141,35 @@ async def test_whoever_cancels_a_request_waits_for_the_rest_of_its_send(
             assert log[-1] == "in order"
 
 
+async def test_a_request_may_be_cancelled_while_it_waits_for_the_rest_of_its_send() -> None:
+    """As when its client has left: the rest is finished, and the cancellation is not lost."""
+    waiting, go_on = anyio.Event(), anyio.Event()
+
+    async def orderly(_client: Client, _message: Message) -> None:
+        try:
+            await anyio.sleep(LONG)
+        finally:
+            with anyio.CancelScope(shield=True):
+                waiting.set()
+                await go_on.wait()
+
+    async with opened() as (registry, ends):
+        client = Client(bare(registry), at_once, at_once, orderly)
+        async with serving(client):
+            await publish(registry, "0")
+            await settle()
+            client.leave()
+            await waiting.wait()
+            await settle()
+            await cancel(client)
+            await settle()
+            assert not client.returned
+            go_on.set()
+            await happens(lambda: client.returned)
+            assert client.was_cancelled or client.scope.cancelled_caught
+            assert ends.reasons == [CloseReason.CLIENT_LEFT]
+
+
 @pytest.mark.parametrize("how", [cancel, cancel_scope])
 @pytest.mark.parametrize("end", ["a failure", "a close", "a client that left"])
 async def test_a_request_that_ends_may_be_cancelled_as_well(
@@ -291,4 +320,5 @@ async def test_whoever_called_goes_on_after_the_end(end: str, wrap: str) -> None
                 registry.get_connections()[0].close()
             await happens(lambda: client.returned)
             assert client.failure is None
+            assert not client.was_cancelled
             assert went_on == [0]

@@ -11,7 +11,6 @@ import trio.testing
 
 from sse_kit import CloseReason
 from sse_kit.shutdown import GRACE
-from tests.registry_tools import happens
 from tests.writing import (
     LONG,
     Client,
@@ -60,6 +59,12 @@ async def jump(seconds: float) -> None:
     await settle()
 
 
+async def is_over(client: Client) -> bool:
+    """Tell whether its request has ended, by this time of the clock."""
+    await settle()
+    return client.returned
+
+
 @pytest.mark.parametrize("before", [0, 1, 2], ids=["start", "opening", "event"])
 async def test_a_send_that_takes_too_long_ends_its_stream(before: int) -> None:
     """At its time and not before; the others are not touched."""
@@ -69,9 +74,9 @@ async def test_a_send_that_takes_too_long_ends_its_stream(before: int) -> None:
             await publish(registry, "0")
             await settle()
             await jump(9)
-            assert not client.returned
+            assert not await is_over(client)
             await jump(2)
-            await happens(lambda: client.returned)
+            assert await is_over(client)
             assert client.failure is None
             assert ends.reasons == [CloseReason.SEND_TIMEOUT]
             await publish(registry, "1")
@@ -120,16 +125,43 @@ async def test_a_stream_that_is_over_is_given_up_soon(end: str, reason: CloseRea
                 registry.close()
             await settle()
             await jump(GRACE * 0.6)
-            assert not client.returned
+            assert not await is_over(client)
             client.release()
             await settle()
             assert client.events[:1] == ["0"]
             assert client.sends == 4
             assert not client.complete
             await jump(GRACE * 0.6)
-            await happens(lambda: client.returned)
+            assert await is_over(client)
             assert not client.complete
             assert ends.reasons == [reason]
+
+
+async def test_what_is_being_sent_when_its_stream_ends_is_given_up_soon() -> None:
+    """It had much more time before."""
+    async with opened(send_timeout=100.0, heartbeat=LONG) as (registry, ends):
+        client = Client(bare(registry), at_once, at_once, held)
+        async with serving(client, patience=LONG):
+            await publish(registry, "0")
+            await settle()
+            registry.get_connections()[0].close()
+            await settle()
+            await jump(GRACE + 0.1)
+            assert await is_over(client)
+            assert client.failure is None
+            assert ends.reasons == [CloseReason.CLOSED]
+
+
+async def test_what_is_being_sent_to_a_client_that_left_is_given_up_at_once() -> None:
+    """There is nobody to wait for."""
+    async with opened(send_timeout=100.0, heartbeat=LONG) as (registry, ends):
+        client = Client(bare(registry), at_once, at_once, held)
+        async with serving(client, patience=LONG):
+            await publish(registry, "0")
+            await settle()
+            client.leave()
+            assert await is_over(client)
+            assert ends.reasons == [CloseReason.CLIENT_LEFT]
 
 
 async def test_a_last_write_that_waits_when_the_client_is_said_to_leave_is_given_up_soon() -> None:
@@ -141,7 +173,7 @@ async def test_a_last_write_that_waits_when_the_client_is_said_to_leave_is_given
             await settle()
             client.leave()
             await settle()
-            assert not client.returned
+            assert not await is_over(client)
             await jump(GRACE + 0.1)
-            await happens(lambda: client.returned)
+            assert await is_over(client)
             assert client.failure is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections import deque
 from contextlib import asynccontextmanager
@@ -30,6 +31,11 @@ if sys.platform != "win32":
     ASYNCIO["uvloop"] = ("asyncio", {"use_uvloop": True})
 LOOPS: dict[str, Any] = {**ASYNCIO, "trio": ("trio", {})}
 """Backends of anyio: where the dispatcher writes, and where the stream's own task does."""
+
+IN_MUTANTS = os.environ.get("SSE_KIT_HYPOTHESIS_PROFILE") == "mutants"
+
+PATIENCE = 2.0 if IN_MUTANTS else 10.0
+"""Seconds until a test has failed: where a fault was planted, many will."""
 
 LONG = 3600.0
 """Seconds of a timeout that no test waits for."""
@@ -330,7 +336,7 @@ def tasks() -> set[Any]:
 
 
 @asynccontextmanager
-async def serving(*clients: Client, patience: float = 10) -> AsyncGenerator[None, None]:
+async def serving(*clients: Client, patience: float = PATIENCE) -> AsyncGenerator[None, None]:
     """Run clients beside the body, each open before the next; at its end they leave."""
     with anyio.fail_after(patience):
         async with anyio.create_task_group() as tasks:

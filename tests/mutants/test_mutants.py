@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mutants import hub, overflow, wire
+from tests.mutants import dispatch, hub, overflow, wire
 from tests.mutants.mutation import Mutant, Runner, source_of
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked")
 
-MUTANTS = (*wire.MUTANTS, *hub.MUTANTS, *overflow.MUTANTS)
+MUTANTS = (*wire.MUTANTS, *hub.MUTANTS, *overflow.MUTANTS, *dispatch.MUTANTS)
 
 SMALL = "tests/test_states.py::test_every_state_has_its_row_in_the_table"
 HARMLESS = Mutant("harmless", "sse_kit.states", '"""Where a connection', '"""Where one', (SMALL,))
