@@ -137,6 +137,7 @@ PEERS = (
     _python("sse-starlette", uvicorn("sse_starlette_app"), *COMMON, "sse-starlette"),
     _python("cjm-fasthtml-sse", uvicorn("cjm_app"), *COMMON, "cjm-fasthtml-sse"),
     _python("FastAPI", uvicorn("fastapi_app"), *COMMON, "fastapi"),
+    Peer(name="loop-bare", family=Family.FLOOR, command=uvicorn("loop_bare"), packages=COMMON),
     _floor("empty-bare", "empty_bare"),
     _floor("empty-starlette", "empty_starlette"),
     _server("sse_kit-hypercorn", hypercorn("sse_kit_starlette"), "hypercorn", "uvloop"),

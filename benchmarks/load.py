@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.crowd import Crowd
 from benchmarks.model import Job, Phase, Sample
-from benchmarks.publisher import Publisher, publisher
+from benchmarks.publisher import Events, Publisher, publisher
 from benchmarks.stats import percentile
 from benchmarks.usage import Usage
 
@@ -89,7 +89,7 @@ class Load:
         """Let every line of the server run once before it counts."""
         if self.job.publish == "nothing":
             return
-        self.publisher.publish(WARM_UP)
+        self.publisher.publish(Events(count=WARM_UP))
         expected = self.crowd.arrived + WARM_UP * self.job.subscribers
         self.crowd.wait_for(expected, patience=self.job.patience)
         self.settle()
@@ -99,10 +99,17 @@ class Load:
         memory, doubled = self.usage.memory(), self.crowd.doubled
         for number in range(phase.stalled):
             self.crowd.stall(self.request(number))
-        before, times = self.read(), max(round(phase.rate * phase.seconds), 1)
-        for number in range(times):
-            self.publisher.publish(phase.count, group=phase.group, size=phase.size)
-            self.crowd.pump_until(before.clock + (number + 1) / phase.rate)
+        times = max(round(phase.rate * phase.seconds), 1)
+        events = Events(
+            count=phase.count,
+            size=phase.size,
+            group=phase.group,
+            times=times,
+            interval=1 / phase.rate,
+        )
+        before = self.read()
+        self.publisher.publish(events)
+        self.crowd.pump_until(before.clock + times / phase.rate)
         expected = times * phase.count * self.job.subscribers
         self.crowd.wait_for(before.arrived + expected, patience=self.job.patience)
         sample = self.deliveries(phase, before, expected)
@@ -115,7 +122,7 @@ class Load:
         """Publish ``count`` events, wait for all, and do it again until the time is over."""
         before, expected = self.read(), 0
         while time.monotonic() - before.clock < phase.seconds or not expected:
-            self.publisher.publish(phase.count, group=phase.group)
+            self.publisher.publish(Events(count=phase.count, group=phase.group))
             expected += phase.count * self.job.subscribers
             if not self.crowd.wait_for(before.arrived + expected, patience=self.job.patience):
                 break
@@ -124,7 +131,7 @@ class Load:
     def publish(self, phase: Phase) -> Sample:
         """Publish over many topics, and wait until the server is at rest."""
         before = self.read()
-        self.publisher.publish(phase.count, topics=phase.topics)
+        self.publisher.publish(Events(count=phase.count, topics=phase.topics))
         while not self.publisher.done():
             self.crowd.pump(1.0)
         after = self.read()
@@ -159,7 +166,7 @@ class Load:
         while b"\nid: " not in b"".join(seen):
             self.crowd.pump(1.0)
         last = b"".join(seen).rpartition(b"\nid: ")[2].split(b"\n")[0]
-        self.publisher.publish(count)
+        self.publisher.publish(Events(count=count))
         while not self.publisher.done():
             self.crowd.pump(1.0)
         self.settle()

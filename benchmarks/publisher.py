@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import time
 from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 if TYPE_CHECKING:
     from benchmarks.crowd import Crowd
@@ -22,6 +24,22 @@ def payload(size: int = SIZE) -> str:
     return f"@{time.monotonic_ns()}@".ljust(size - 1, "x") + "~"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Events:
+    """What to publish: ``count`` events of ``size`` bytes, ``times`` times.
+
+    Every ``interval`` seconds; after each ``group`` of them the server's loop turns once (0: all in
+    one turn). With ``topics`` they go round that many topics that nobody follows.
+    """
+
+    count: int
+    size: int = SIZE
+    group: int = 0
+    topics: int = 0
+    times: int = 1
+    interval: float = 0.0
+
+
 class Publisher(ABC):
     """Makes a server publish, over one connection of the crowd's loop; answers come in order.
 
@@ -36,8 +54,8 @@ class Publisher(ABC):
         self._rest = b""
 
     @abstractmethod
-    def publish(self, count: int, *, group: int = 0, topics: int = 0, size: int = SIZE) -> None:
-        """Ask for ``count`` events; returns before they were published."""
+    def publish(self, events: Events) -> None:
+        """Have them published; returns before they were, unless that takes several intervals."""
 
     def done(self) -> bool:
         """Tell whether every request was answered."""
@@ -58,27 +76,29 @@ class Publisher(ABC):
 
 
 class InProcess(Publisher):
-    """One request, upon which the server itself publishes ``count`` events."""
+    """One request, upon which the server itself publishes all of them."""
 
-    def publish(self, count: int, *, group: int = 0, topics: int = 0, size: int = SIZE) -> None:
+    def publish(self, events: Events) -> None:
         """Ask the server to publish them."""
-        query = f"count={count}&group={group}&size={size}&topics={topics}"
-        self._ask([_post(f"/publish?{query}", b"")])
+        self._ask([_post(f"/publish?{urlencode(asdict(events))}", b"")])
 
 
 class PerEvent(Publisher):
-    """One POST for each event, pipelined."""
+    """One POST for each event, pipelined; an outsider can name no topics here, and no turns."""
 
-    def publish(self, count: int, *, group: int = 0, topics: int = 0, size: int = SIZE) -> None:
+    def publish(self, events: Events) -> None:
         """Post each event."""
-        del group, topics  # the server has no turns that an outsider could name
-        self._ask([_post("/publish", payload(size).encode()) for _ in range(count)])
+        start = time.monotonic()
+        for number in range(events.times):
+            self._crowd.pump_until(start + number * events.interval)
+            payloads = [payload(events.size).encode() for _ in range(events.count)]
+            self._ask([_post("/publish", each) for each in payloads])
 
 
 class Nothing(Publisher):
     """The server has no events: a floor."""
 
-    def publish(self, count: int, *, group: int = 0, topics: int = 0, size: int = SIZE) -> None:
+    def publish(self, events: Events) -> None:
         """Refuse: nobody should ask."""
         raise NotImplementedError
 

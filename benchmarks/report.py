@@ -133,7 +133,7 @@ class Report:
         bars = [
             Bar(name, row.cost if by_cost else row.rate, field.peers[name].family is Family.OURS)
             for name, row in field.rows.items()
-            if field.peers[name].family is not Family.SERVER
+            if field.peers[name].family not in {Family.SERVER, Family.FLOOR}
         ]
         bars.sort(key=lambda bar: bar.value, reverse=not by_cost)
         return Chart(title, notes[key], bars) if bars else None

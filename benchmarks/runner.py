@@ -58,9 +58,10 @@ class Runner:
         self._server_core, self._own_core = cores()
         self._plan = [
             (peer, crowd)
-            for _ in range(pace.repeats)
+            for repeat in range(pace.repeats)
             for peer in peers
             for crowd in crowds(scenarios, peer)
+            if not (repeat and crowd[0].long)
         ]
 
     def run(self) -> Results:

@@ -20,7 +20,6 @@ STALLS = "one more never reads"
 """The points of ``slow``."""
 
 RIVALS = frozenset({Family.OURS, Family.PYTHON, Family.OTHER})
-SERVERS = RIVALS | {Family.SERVER}
 EVERYONE = frozenset(Family)
 
 
@@ -60,15 +59,20 @@ class Scenario:
         """The name of this point."""
         return f"{self.name} {self.point}".rstrip()
 
+    @property
+    def long(self) -> bool:
+        """Whether it takes a minute or more: once is enough."""
+        return self.phase.seconds >= MINUTE
+
     def suits(self, peer: Peer) -> bool:
         """Tell whether ``peer`` takes part."""
-        if peer.name == WORKERS:
+        if peer.name == WORKERS or peer.publish == "nothing":
             return self.phase.kind == "connect"
         return peer.family in self.takes if self.takes else peer.name == OURS
 
     def at(self, pace: Pace) -> Phase:
         """Return the phase at this pace."""
-        length = pace.length if self.phase.seconds < MINUTE else pace.long
+        length = pace.long if self.long else pace.length
         seconds = self.phase.seconds * length
         return self.phase.model_copy(update={"name": self.key, "seconds": seconds})
 
@@ -79,14 +83,14 @@ def _shared(many: int) -> Iterable[Scenario]:
         title="500 subscribers, 20 events a second",
         subscribers=FEW,
         phase=Phase(kind="paced", rate=20, seconds=3),
-        takes=SERVERS,
+        takes=EVERYONE,
     )
     yield Scenario(
         name="burst",
         title="500 subscribers, 100 events back to back, again when all have arrived",
         subscribers=FEW,
         phase=Phase(kind="rounds", count=100, seconds=3),
-        takes=SERVERS,
+        takes=EVERYONE,
     )
     yield Scenario(
         name="ten-per-turn",
@@ -108,7 +112,7 @@ def _shared(many: int) -> Iterable[Scenario]:
         title=f"{many:,} subscribers, 2 events a second",
         subscribers=many,
         phase=Phase(kind="paced", rate=2, seconds=5),
-        takes=SERVERS,
+        takes=EVERYONE,
     )
 
 

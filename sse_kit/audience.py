@@ -72,7 +72,7 @@ class Audiences:
         shares: list[Share] = []
         for audience in self._concerned:
             audience.accepted += len(audience.entries)
-            shares.append((tuple(audience.live), audience.entries))
+            shares.append((audience.roster(), audience.entries))
             audience.entries = []
         self._concerned.clear()
         return shares

@@ -17,11 +17,12 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import TYPE_CHECKING, Protocol
 
 from anyio.lowlevel import current_token
 
-from sse_kit.hands import Hands, Suspended, as_coroutine, is_coroutine
+from sse_kit.hands import ENDED, Hands, Suspended
 from sse_kit.shutdown import stop_watch
 
 if TYPE_CHECKING:
@@ -39,20 +40,35 @@ LONGEST_TICK = 0.5
 """Seconds between two looks at who is silent, at most."""
 
 
+NEVER = -1
+
+
 class Writer(Protocol):
     """Who writes one stream: what a dispatcher needs of it."""
+
+    due: int
+    """The dispatcher's: when it is to :meth:`beat`."""
 
     @property
     def subscription(self) -> Subscription | None:
         """What it follows, if anything."""
         ...
 
+    @property
+    def context(self) -> Context:
+        """What its ``send`` runs in."""
+        ...
+
     def advance(self, stage: Stage) -> None:
         """Write all there is, or until ``send`` suspends."""
         ...
 
-    def beat(self, stage: Stage, now: float) -> None:
-        """Write a heartbeat if it is time (``now``: seconds, monotonic)."""
+    def beat(self, stage: Stage, now: float) -> float:
+        """Write a heartbeat if it is time; return when to ask again (seconds, monotonic)."""
+        ...
+
+    def keep(self, context: Context) -> None:
+        """Have ``send`` run in this context from now on: it has left variables in it."""
         ...
 
     def take_hand(self, stage: Stage, suspended: Suspended) -> None:
@@ -72,12 +88,16 @@ class Dispatcher:
         self.hands = Hands()
         self.watch = stop_watch()
         self._writers: dict[Subscription, Writer] = {}
+        self._tick = min(settings.heartbeat * HEARTBEAT_SPREAD / 2, LONGEST_TICK)
+        # By the number of the tick at which it is asked whether it is silent: its ``due``.
+        self._due: dict[int, dict[Writer, None]] = {}
         self._woken: list[Writer] = []
 
     def add(self, writer: Writer) -> None:
         """Take on a writer: what it has is written at once."""
         if writer.subscription is not None:
             self._writers[writer.subscription] = writer
+        self._ask_at(writer, time.monotonic() + self.settings.heartbeat * (1 - HEARTBEAT_SPREAD))
         with self.hands.stage() as stage:
             writer.advance(stage)
 
@@ -85,6 +105,8 @@ class Dispatcher:
         """Forget a writer."""
         if writer.subscription is not None:
             self._writers.pop(writer.subscription, None)
+        self._due.get(writer.due, {}).pop(writer, None)
+        writer.due = NEVER
 
     def deliver(self, subscriptions: tuple[Subscription, ...], entries: list[Entry]) -> None:
         """Write the same entries to several clients, or queue them: a ``Deliver`` of the hub.
@@ -98,25 +120,49 @@ class Dispatcher:
 
     def _deliver(self, subscriptions: tuple[Subscription, ...], entries: list[Entry]) -> None:
         chunk = b"".join([entry.frame for entry in entries])
+        rest = iter(subscriptions)
         with self.hands.stage() as stage:
-            # Every microsecond in this loop is paid for every delivery: so it is written out.
-            for subscription in subscriptions:
-                send = subscription.send
-                if send is None:
-                    subscription.push(entries)
-                    continue
-                try:
-                    step = send({"type": "http.response.body", "body": chunk, "more_body": True})
-                    if not is_coroutine(step):
-                        step = as_coroutine(step)
-                    waits_for = subscription.context.run(step.send, None)
-                except StopIteration:
-                    continue
-                except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-                    self._writers[subscription].fail(error)
-                else:
-                    suspended = Suspended(step, subscription.context, waits_for)
-                    self._writers[subscription].take_hand(stage, suspended)
+            while (common := Context()).run(self._write, rest, chunk, entries, stage, common):
+                pass
+
+    def _write(
+        self,
+        rest: Iterator[Subscription],
+        chunk: bytes,
+        entries: list[Entry],
+        stage: Stage,
+        common: Context,
+    ) -> bool:
+        """Write to those of ``rest``; True: there are more, who need another context.
+
+        Clients that have no context variables share ``common``, in which this runs, and which has
+        none either. It is left to the first of them whose ``send`` leaves a variable in it.
+        """
+        # Every microsecond in this loop is paid for every delivery: so it is written out.
+        for subscription in rest:
+            send = subscription.send
+            if send is None:
+                subscription.push(entries)
+                continue
+            own = subscription.context
+            body = {"type": "http.response.body", "body": chunk, "more_body": True}
+            try:
+                steps = send(body).__await__()
+                waits_for = next(steps, ENDED) if own is None else own.run(next, steps, ENDED)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+                self._writers[subscription].fail(error)
+                if common:
+                    return True
+                continue
+            if waits_for is not ENDED or common:
+                writer = self._writers[subscription]
+                if common:
+                    writer.keep(common)
+                if waits_for is not ENDED:
+                    writer.take_hand(stage, Suspended(writer.context, steps, waits_for))
+                if common:
+                    return True
+        return False
 
     def wake(self, writer: Writer) -> None:
         """Have a writer write what it has, in the next turn of the event loop."""
@@ -133,15 +179,23 @@ class Dispatcher:
     async def keep_beating(self) -> None:
         """Write heartbeats, for ever."""
         while True:
-            await asyncio.sleep(min(self.settings.heartbeat * HEARTBEAT_SPREAD / 2, LONGEST_TICK))
+            await asyncio.sleep(self._tick)
             self.beat()
 
     def beat(self) -> None:
         """Write a heartbeat to whoever was sent nothing for a while."""
         now = time.monotonic()
+        due = [tick for tick in self._due if tick * self._tick <= now]
         with self.hands.stage() as stage:
-            for writer in list(self._writers.values()):
-                writer.beat(stage, now)
+            for writer in [writer for tick in due for writer in self._due.pop(tick)]:
+                # What it or another is sent may be the end of it.
+                again = writer.beat(stage, now) if writer.due != NEVER else now
+                if writer.due != NEVER:
+                    self._ask_at(writer, again)
+
+    def _ask_at(self, writer: Writer, moment: float) -> None:
+        writer.due = int(moment / self._tick) + 1
+        self._due.setdefault(writer.due, {})[writer] = None
 
 
 def parts(entries: list[Entry], max_bytes: int) -> Iterator[list[Entry]]:

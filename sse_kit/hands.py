@@ -1,4 +1,4 @@
-"""Taking the first step of a coroutine at once, in the name of a task that waits. asyncio only.
+"""Taking the first step of a call at once, in the name of a task that waits. asyncio only.
 
 Most calls of an ASGI ``send`` end at their first step, because the socket has room; to wake a task
 for each costs more than the call. But the first step cannot be taken just anywhere: ``send`` may
@@ -19,25 +19,32 @@ from asyncio.tasks import (  # documented, in "Extending asyncio"
     _leave_task,  # pyright: ignore[reportPrivateUsage]
 )
 from functools import partial
-from types import CoroutineType
 from types import coroutine as coroutine_of
-from typing import TYPE_CHECKING, Any, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
     from contextvars import Context
 
 
+ENDED = object()
+"""Instead of what a first step waits for: nothing more, it was the last one.
+
+``next`` with a default raises no StopIteration at the end, which would cost more than the step.
+"""
+
+
 class Suspended:
-    """A coroutine that has suspended: when awaited it goes on, in its own context."""
+    """A call that has suspended: when awaited it goes on, in its own context.
 
-    __slots__ = ("_cancelled", "_context", "_coroutine", "_waits_for")
+    ``steps`` is what its ``__await__`` has returned, ``waits_for`` what the first of them yielded.
+    """
 
-    def __init__(
-        self, coroutine: Coroutine[Any, Any, object], context: Context, waits_for: object
-    ) -> None:
-        self._coroutine = coroutine
+    __slots__ = ("_cancelled", "_context", "_steps", "_waits_for")
+
+    def __init__(self, context: Context, steps: Iterator[object], waits_for: object) -> None:
         self._context = context
+        self._steps = steps
         self._waits_for = waits_for
         self._cancelled: BaseException | None = None
 
@@ -48,42 +55,38 @@ class Suspended:
             self._cancelled = error
 
     def __await__(self) -> Generator[Any, Any, None]:
-        """Have the task wait for what the coroutine waits for, again and again."""
+        """Have the task wait for what the call waits for, again and again."""
         waits_for = self._waits_for
         while True:
-            advance = partial(self._coroutine.send, None)
+            advance = partial(next, self._steps, ENDED)
             try:
                 if self._cancelled is None:
                     yield waits_for
                 else:
-                    advance = partial(self._coroutine.throw, self._cancelled)
+                    advance = partial(self._throw, self._cancelled)
                     self._cancelled = None
-            except BaseException as error:  # noqa: BLE001  whatever it is, it is the coroutine's
-                advance = partial(self._coroutine.throw, error)
+            except BaseException as error:  # noqa: BLE001  whatever it is, it is the call's
+                advance = partial(self._throw, error)
             try:
                 waits_for = self._context.run(advance)
             except StopIteration:
                 return
+            if waits_for is ENDED:
+                return
+
+    def _throw(self, error: BaseException) -> object:
+        """Raise it in the call, or here where that has no way in, as ``yield from`` does."""
+        throw: Callable[[BaseException], object] | None = getattr(self._steps, "throw", None)
+        if throw is None:
+            raise error
+        return throw(error)
 
 
-def first_step(context: Context, awaitable: Awaitable[object]) -> Suspended | None:
-    """Take the first step of an awaitable; None: it has ended. Raises what the step raises."""
-    coroutine = awaitable if is_coroutine(awaitable) else as_coroutine(awaitable)
-    try:
-        waits_for = context.run(coroutine.send, None)
-    except StopIteration:
-        return None
-    return Suspended(coroutine, context, waits_for)
-
-
-def is_coroutine(awaitable: object) -> TypeGuard[CoroutineType[Any, Any, object]]:
-    """Tell whether an awaitable is what an ``async def`` returns."""
-    return type(awaitable) is CoroutineType
-
-
-async def as_coroutine(awaitable: Awaitable[object]) -> object:
-    """Await what is no coroutine, such as granian's own awaitables."""
-    return await awaitable
+def first_step(context: Context, call: Awaitable[object]) -> Suspended | None:
+    """Take the first step of a call; None: it has ended. Raises what the step raises."""
+    steps = call.__await__()
+    waits_for = context.run(next, steps, ENDED)
+    return None if waits_for is ENDED else Suspended(context, steps, waits_for)
 
 
 @coroutine_of

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
-from sse_kit.dispatch import HEARTBEAT_SPREAD
+from sse_kit.dispatch import HEARTBEAT_SPREAD, NEVER
 from sse_kit.hands import first_step
+from sse_kit.passthrough import innermost
 from sse_kit.shutdown import GRACE
 from sse_kit.stalled import Line, end_full
 from sse_kit.states import CloseReason
@@ -47,6 +48,7 @@ class InlineWriter:
         "_start",
         "_timer",
         "context",
+        "due",
         "hand",
         "line",
         "send",
@@ -55,6 +57,7 @@ class InlineWriter:
     )
 
     context: Context
+    due: int
     _owner: asyncio.Task[Any]
     send: Send
     line: Line
@@ -62,6 +65,7 @@ class InlineWriter:
     def __init__(self, session: ConnectionSession, dispatcher: Dispatcher) -> None:
         self.session = session
         self.subscription = session.subscription
+        self.due = NEVER
         self.hand: Hand | None = None
         """Who writes, from when ``send`` suspends until nothing waits."""
         heartbeat = dispatcher.settings.heartbeat
@@ -165,11 +169,15 @@ class InlineWriter:
         except Exception as error:  # noqa: BLE001  of the session: raised in run()
             self.fail(error)
 
-    def beat(self, stage: Stage, now: float) -> None:
+    def beat(self, stage: Stage, now: float) -> float:
         """Write a heartbeat if it is time, unless something is on its way."""
-        silent = now - self.session.connection.touched >= self._patience
-        if silent and self.hand is None and not self._over:
+        due = self.session.connection.touched + self._patience
+        if now < due:
+            return due
+        if self.hand is None and not self._over:
             self._take_step(stage, _body(self.session.heartbeat()))
+            return now + self._patience
+        return now
 
     def _take_step(self, stage: Stage, message: Message) -> None:
         try:
@@ -179,6 +187,11 @@ class InlineWriter:
         else:
             if suspended is not None:
                 self.take_hand(stage, suspended)
+
+    def keep(self, context: Context) -> None:
+        """Have ``send`` run in this context from now on: it has left variables in it."""
+        self.context = context
+        self._note_idle()
 
     def take_hand(self, stage: Stage, suspended: Suspended) -> None:
         """Have a hand finish a step, and write what comes meanwhile."""
@@ -192,7 +205,7 @@ class InlineWriter:
         follows = self.subscription
         if follows is None or not follows.live or follows.queue or self.hand or self._over:
             return
-        follows.send, follows.context = self.send, self.context
+        follows.send, follows.context = self.send, self.context or None
 
     async def _finish(self, suspended: Suspended) -> None:
         """Finish a step, and write what comes meanwhile; in a hand's task."""
@@ -222,6 +235,7 @@ class InlineWriter:
             return start
         if not self._opened:
             self._opened = True
+            self.send = innermost(self.send)
             return _body(self.session.opening())
         return self._next_chunk()
 

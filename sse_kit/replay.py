@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
 import anyio
 
 from sse_kit.subscription import Ask, Locate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anyio.abc import TaskGroup
 
     from sse_kit.hub import Hub
-    from sse_kit.subscription import Question, Subscription
-    from sse_kit.transports.base import Position, SupportsReplay
+    from sse_kit.subscription import Entry, Question, Subscription
+    from sse_kit.transports.base import Position, Record, SupportsReplay
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +88,33 @@ class Replayer:
                 self._hub.located(subscription, question, found)
             return
         page = await self._engine.read(question.position.offset, limit=PAGE)
-        entries = tuple(map(self._hub.ready, page.records))
+        entries = _Entries(page.records, self._hub.ready)
         for subscription in self._waiting[question]:
             self._hub.page_read(subscription, question, page.bounds, entries)
+
+
+class _Entries(Sequence["Entry"]):
+    """The records of a page, each made ready once, when the first client gets that far."""
+
+    def __init__(self, records: tuple[Record, ...], ready: Callable[[Record], Entry]) -> None:
+        self._records = records
+        self._ready = ready
+        self._made: dict[int, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Entry]: ...
+    def __getitem__(self, index: int | slice) -> Entry | list[Entry]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(len(self))[index]]
+        record = self._records[index]
+        if index not in self._made:
+            self._made[index] = self._ready(record)
+        return self._made[index]
 
 
 class Follower:

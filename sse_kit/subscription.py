@@ -62,16 +62,33 @@ Step: TypeAlias = Ask | Question
 class Audience:
     """The subscriptions of one set of topics; ``accepted`` counts what its LIVE ones were given."""
 
-    __slots__ = ("accepted", "entries", "live", "size", "topics", "touched")
+    __slots__ = ("_roster", "accepted", "entries", "live", "size", "topics", "touched")
 
     def __init__(self, topics: frozenset[str]) -> None:
         self.topics = topics
         self.size = 0
         self.live: dict[Subscription, None] = {}
+        self._roster: tuple[Subscription, ...] | None = None
         self.entries: list[Entry] = []
         self.accepted = 0
         self.touched = 0.0
         """When its LIVE ones were last written to past their queues (seconds, monotonic)."""
+
+    def enter(self, subscription: Subscription) -> None:
+        """Count it among the LIVE ones."""
+        self.live[subscription] = None
+        self._roster = None
+
+    def leave(self, subscription: Subscription) -> None:
+        """Count it no more."""
+        del self.live[subscription]
+        self._roster = None
+
+    def roster(self) -> tuple[Subscription, ...]:
+        """Return the LIVE ones of this moment; the same until one comes or goes."""
+        if self._roster is None:
+            self._roster = tuple(self.live)
+        return self._roster
 
 
 class _Outlet:
@@ -79,7 +96,9 @@ class _Outlet:
 
     __slots__ = ("context", "send")
 
-    context: Context
+    context: Context | None
+    """What ``send`` runs in; None: there is nothing in it, so any empty one will do."""
+
     send: Callable[[MutableMapping[str, Any]], Awaitable[object]] | None
 
 
@@ -196,7 +215,7 @@ class Subscription(_Outlet):
     def go_live(self) -> None:
         """Go from CATCHUP to LIVE: all matching records up to the head are taken or queued."""
         self.live = True
-        self.audience.live[self] = None
+        self.audience.enter(self)
         self._accepted -= self.audience.accepted
 
     def fall_back(self, position: Position) -> None:
@@ -204,7 +223,7 @@ class Subscription(_Outlet):
         self.send = None
         if self.live:
             self.live = False
-            del self.audience.live[self]
+            self.audience.leave(self)
             self._accepted += self.audience.accepted
         self.resume_at(position)
 

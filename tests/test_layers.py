@@ -41,7 +41,17 @@ LAYERS: dict[int, tuple[str, ...]] = {
     ),
     5: (
         *("stalled", "shutdown", "asgi", "iterate", "client", "session"),
-        *("hands", "dispatch", "inline", "leases", "table", "admission", "runtime", "lifespan"),
+        *(
+            "passthrough",
+            "hands",
+            "dispatch",
+            "inline",
+            "leases",
+            "table",
+            "admission",
+            "runtime",
+            "lifespan",
+        ),
     ),
     6: ("starlette",),
     7: ("registry",),

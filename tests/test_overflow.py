@@ -103,12 +103,14 @@ class Stream:
 
 
 def test_the_oldest_are_dropped_and_counted_first() -> None:
+    """The client is told how many before it gets what has remained."""
     stream = Stream(DropOldest())
     stream.publish("1", "2", "3", "4", "5")
     assert stream.shown() == [2, "3", "4", "5"]
 
 
 def test_a_burst_of_losses_is_told_once_and_the_next_one_anew() -> None:
+    """One gap for all that was lost since the client last read."""
     stream = Stream(DropOldest(), max_items=1)
     stream.publish("1", "2")
     stream.publish("3")
@@ -118,6 +120,7 @@ def test_a_burst_of_losses_is_told_once_and_the_next_one_anew() -> None:
 
 
 def test_who_keeps_up_is_told_nothing() -> None:
+    """A policy is for a full queue."""
     stream = Stream(DropOldest())
     for number in range(20):
         stream.publish(str(number))
@@ -134,24 +137,28 @@ def test_the_gap_of_what_was_dropped_has_no_resume_of_its_own() -> None:
 
 
 def test_bytes_count_as_items_do() -> None:
+    """Frames are counted, not the data alone."""
     stream = Stream(DropOldest(), max_items=100, max_bytes=250)
     stream.publish("a" * 100, "b" * 100, "c" * 100)
     assert stream.shown() == [1, "b" * 100, "c" * 100]
 
 
 def test_one_larger_than_the_queue_displaces_all_others() -> None:
+    """An empty queue takes a record of any size."""
     stream = Stream(DropOldest(), max_items=100, max_bytes=250)
     stream.publish("a", "b", "c" * 1_000)
     assert stream.shown() == [2, "c" * 1_000]
 
 
 def test_the_newest_of_each_key_wins() -> None:
+    """It takes its own place in the order, not that of the one before."""
     stream = Stream(NewestOnly(key=symbol))
     stream.publish("x 1", "y 1", "x 2", "x 3", "z 1")
     assert stream.shown() == [2, "y 1", "x 3", "z 1"]
 
 
 def test_without_a_key_the_newest_of_each_set_of_topics_wins() -> None:
+    """The topics are those of the message, not of the connection."""
     stream = Stream(NewestOnly())
     stream.publish("1", "2")
     stream.publish("3", topics=("u",))
@@ -159,6 +166,7 @@ def test_without_a_key_the_newest_of_each_set_of_topics_wins() -> None:
 
 
 def test_the_same_key_of_another_event_is_another_one() -> None:
+    """Event names divide the keys."""
     stream = Stream(NewestOnly(key=symbol))
     stream.publish("x 1", event="price")
     stream.publish("x 2", event="size")
@@ -166,12 +174,14 @@ def test_the_same_key_of_another_event_is_another_one() -> None:
 
 
 def test_more_keys_than_there_is_room_for_drop_the_oldest() -> None:
+    """Keys do not make a queue larger."""
     stream = Stream(NewestOnly(key=symbol), max_items=2)
     stream.publish("x 1", "y 1", "z 1")
     assert stream.shown() == [1, "y 1", "z 1"]
 
 
 def test_a_key_that_was_taken_is_not_replaced() -> None:
+    """What the client has is no loss."""
     stream = Stream(NewestOnly(key=symbol))
     stream.publish("x 1")
     assert stream.shown() == ["x 1"]
@@ -180,6 +190,7 @@ def test_a_key_that_was_taken_is_not_replaced() -> None:
 
 
 def test_a_full_queue_ends_the_stream() -> None:
+    """With a reason of its own."""
     stream = Stream(Disconnect())
     stream.publish("1", "2", "3")
     assert stream.ends == []
@@ -188,6 +199,7 @@ def test_a_full_queue_ends_the_stream() -> None:
 
 
 def test_what_waited_at_the_end_is_still_taken_and_nothing_was_dropped() -> None:
+    """So the client's last id is the last one before the end."""
     stream = Stream(Disconnect())
     stream.publish("1", "2", "3", "4")
     assert [each.position.offset for each in stream.subscription.take()] == [1, 2, 3]  # type: ignore[union-attr]
@@ -198,6 +210,7 @@ def test_what_waited_at_the_end_is_still_taken_and_nothing_was_dropped() -> None
 def test_a_key_that_fails_ends_the_stream_with_its_error(
     key: Callable[[SSEMessage], Hashable],
 ) -> None:
+    """Raised by the function, or a key that cannot be one."""
     stream = Stream(NewestOnly(key=key))
     stream.publish("1")
     ((reason, error),) = stream.ends
@@ -209,6 +222,7 @@ def test_a_key_that_fails_ends_the_stream_with_its_error(
 
 
 def test_an_event_without_a_policy_of_its_own_is_never_dropped() -> None:
+    """Promise 1 holds for the others of the same stream."""
     stream = Stream({"price": DropOldest()})
     stream.publish("1", "2", "3")
     stream.publish("4", "5", event="price")
@@ -217,6 +231,7 @@ def test_an_event_without_a_policy_of_its_own_is_never_dropped() -> None:
 
 
 def test_what_may_be_dropped_makes_room_for_what_may_not() -> None:
+    """The oldest of it goes."""
     stream = Stream({"price": DropOldest()})
     stream.publish("1", "2", "3", event="price")
     stream.publish("4")
@@ -224,6 +239,7 @@ def test_what_may_be_dropped_makes_room_for_what_may_not() -> None:
 
 
 def test_where_only_others_wait_the_new_one_is_dropped() -> None:
+    """It is the oldest that may be."""
     stream = Stream({"price": DropOldest()})
     stream.publish("1", "2", "3")
     stream.publish("4", event="price")
@@ -231,18 +247,21 @@ def test_where_only_others_wait_the_new_one_is_dropped() -> None:
 
 
 def test_message_names_those_without_a_name() -> None:
+    """As it does in a browser."""
     stream = Stream({"message": DropOldest(), "trade": CatchUp()}, max_items=1)
     stream.publish("1", "2")
     assert stream.shown() == [1, "2"]
 
 
 def test_a_full_queue_of_what_may_not_be_dropped_catches_up_from_the_ring() -> None:
+    """As without any policy."""
     stream = Stream({"price": NewestOnly()}, max_items=2)
     stream.publish("1", "2", "3", "4", "5")
     assert stream.shown() == ["1", "2", "3", "4", "5"]
 
 
 def test_who_catches_up_gets_the_newest_of_each_key_too() -> None:
+    """The queue is filled from the ring by the same rules."""
     stream = Stream({"price": NewestOnly()}, max_items=3)
     stream.publish("1", "2", "3", "4")  # the fourth is in the ring alone
     stream.publish("5", "6", event="price")
@@ -288,6 +307,7 @@ def test_each_message_is_taken_once_in_order_or_counted(
 
 @given(st.lists(st.tuples(st.sampled_from("xyz"), st.booleans()), max_size=40))
 def test_the_last_value_of_each_key_is_always_taken(changes: list[tuple[str, bool]]) -> None:
+    """However often the client reads in between."""
     stream = Stream(NewestOnly(key=symbol), max_items=3)
     last: dict[str, str] = {}
     shown: dict[str, str] = {}
@@ -304,18 +324,21 @@ def test_the_last_value_of_each_key_is_always_taken(changes: list[tuple[str, boo
 
 @pytest.mark.parametrize("overflow", ["drop", None, DropOldest, {"price": "newest"}])
 def test_what_is_no_policy_is_refused_with_those_that_are(overflow: object) -> None:
+    """The sentence names all four."""
     with pytest.raises(InvalidSetting, match=r"NewestOnly\(\)"):
         policies_of(overflow)
 
 
 @pytest.mark.parametrize("event", ["", "two\nlines", 1])
 def test_a_policy_for_what_is_no_event_is_refused(event: object) -> None:
+    """By the rules for the names of events."""
     with pytest.raises(InvalidMessage, match="event"):
         policies_of({event: DropOldest()})
 
 
 @pytest.mark.anyio
 async def test_a_route_with_a_bad_policy_fails_before_anything_is_sent() -> None:
+    """In ``stream()`` itself."""
     async with ConnectionRegistry() as registry:
         with pytest.raises(InvalidSetting):
             registry.stream(request(), ["news"], overflow="drop")  # type: ignore[arg-type]
@@ -371,6 +394,7 @@ async def test_a_slow_client_of_a_stream_that_disconnects_is_gone_at_once() -> N
 
 @pytest.mark.anyio
 async def test_a_connection_without_http_has_policies_too() -> None:
+    """Its iterator gets the gap as a message."""
     async with ConnectionRegistry() as registry:
         connection = await registry.add_connection(
             queue_size=2, topics=["news"], overflow=NewestOnly()

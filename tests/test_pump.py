@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
-from sse_kit import ConnectionRegistry, Gap, MemoryLog, MemoryTransport, Position
+from sse_kit import ConnectionRegistry, Gap, MemoryLog, MemoryTransport, Position, Transport
 from sse_kit import pump as pump_module
 from sse_kit import runtime as runtime_module
-from sse_kit.transports.base import Publication
+from sse_kit.transports.base import Batch, Feed, Publication, Published, Record, Traits
 from tests.registry_tools import (
     BreakingTransport,
     ForgetfulTransport,
@@ -25,6 +26,7 @@ from tests.registry_tools import (
     seen,
     texts,
 )
+from tests.writing import ASYNCIO
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream
 
     from sse_kit import SSEConnection
-    from sse_kit.transports.base import Feed
 
 pytestmark = pytest.mark.anyio
 
@@ -280,3 +281,115 @@ async def test_a_shared_log_outlives_a_process() -> None:
         probe(registry).get("/", last_event_id=stream.last_event_id) as again,
     ):
         assert (await again.next_event()).data == "two"
+
+
+# Rounds -------------------------------------------------------------------------------------------
+
+
+class Rounds(Transport):
+    """A tail that a test feeds, and a hub that notes which feeds it was given together.
+
+    ``cost``: the seconds that the hub takes for each round. ``now`` is the pump's clock.
+    """
+
+    traits = Traits(shared=False, durable=False, dedup_window=0.0)
+    position = Position("e", 0)
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = self.cost = 0.0
+        monkeypatch.setattr(pump_module, "monotonic", lambda: self.now)
+        self.given: list[int] = []
+        self._next = 1
+        self._send, self._receive = anyio.create_memory_object_stream[Feed](100)
+
+    def apply(self, *feeds: Feed) -> None:
+        """Note how many records have come; takes its time."""
+        self.given.append(sum(len(feed.records) for feed in feeds if isinstance(feed, Batch)))
+        self.now += self.cost
+
+    async def publish(self, publication: Publication, /) -> Published:
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def tail(
+        self, after: Position | None = None, /
+    ) -> AsyncGenerator[MemoryObjectReceiveStream[Feed], None]:
+        """Hand out what the test comes with."""
+        assert after is None
+        yield self._receive
+
+    async def come(self, count: int = 1) -> None:
+        """Have so many records come in one batch, and let the event loop turn."""
+        numbers = range(self._next, self._next + count)
+        self._next += count
+        records = tuple(Record(Position("e", each), ("news",), b"") for each in numbers)
+        self._send.send_nowait(Batch(records))
+        await checkpoint()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None, None]:
+        """Have the pump give them to the hub, and all of it by the end."""
+        hub: Any = self
+        with self._send, self._receive:
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(pump_module.run, hub, self)
+                yield
+                await anyio.wait_all_tasks_blocked()
+                tasks.cancel_scope.cancel()
+
+
+@pytest.fixture
+def rounds(monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    return Rounds(monkeypatch)
+
+
+async def test_a_message_after_a_pause_is_handed_over_by_itself(rounds: Rounds) -> None:
+    """No other that comes later is waited for."""
+    rounds.cost = 0.005
+    async with rounds.running():
+        for _ in range(5):
+            await rounds.come()
+            await anyio.wait_all_tasks_blocked()
+            rounds.now += 0.006
+    assert rounds.given == [1] * 5
+
+
+@pytest.mark.parametrize("anyio_backend", ASYNCIO.values(), ids=ASYNCIO)
+async def test_what_comes_turn_after_turn_is_handed_over_at_once(rounds: Rounds) -> None:
+    """When a turn brings no more (asyncio runs tasks in their order, trio does not)."""
+    rounds.cost = 0.005
+    async with rounds.running():
+        await rounds.come()
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(20):
+            await rounds.come()
+    assert rounds.given == [1, 20]
+
+
+@pytest.mark.parametrize("anyio_backend", ASYNCIO.values(), ids=ASYNCIO)
+async def test_a_burst_waits_for_more_of_it(rounds: Rounds) -> None:
+    """Also after a pause."""
+    rounds.cost = 0.005
+    async with rounds.running():
+        await rounds.come()
+        await anyio.wait_all_tasks_blocked()
+        rounds.now += 1.0
+        for _ in range(20):
+            await rounds.come(10)
+    assert rounds.given == [1, 200]
+
+
+@pytest.mark.parametrize(("cost", "longest"), [(0.005, 0.005), (1.0, pump_module.PATIENCE)])
+async def test_nothing_waits_longer_than_the_last_round_took(
+    cost: float, longest: float, rounds: Rounds
+) -> None:
+    """However many more come; and not longer than 10 ms."""
+    rounds.cost = cost
+    turns = 100
+    async with rounds.running():
+        for _ in range(turns):
+            await rounds.come()
+            rounds.now += 0.001
+    assert sum(rounds.given) == turns
+    assert max(rounds.given) <= longest / 0.001 + 2
+    assert len(rounds.given) < turns / 3

@@ -171,7 +171,13 @@ async def test_statistics_have_the_origins_counts_and_the_hubs(
     await happens(lambda: registry.position() == position)
     stats = registry.get_stats()
     hub = stats.pop("hub")
-    assert stats == {"total": 2, "active": 2, "by_type": {"user": 1, "job": 1}, "message_count": 1}
+    assert stats == {
+        "total": 2,
+        "active": 2,
+        "by_type": {"user": 1, "job": 1},
+        "message_count": 1,
+        "dropped": 0,
+    }
     assert hub == {
         "position": str(position),
         "ring_records": 2,

@@ -20,6 +20,9 @@ from sse_kit.transports.base import Page, Publication
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from sse_kit.subscription import Entry
+    from sse_kit.transports.base import Record
+
 pytestmark = pytest.mark.anyio
 
 
@@ -70,10 +73,12 @@ class Stage:
             yield
             tasks.cancel_scope.cancel()
 
-    def follower(self, start: Position) -> tuple[Follower, anyio.Event]:
+    def follower(self, start: Position, *, max_items: int = 100) -> tuple[Follower, anyio.Event]:
         """Return a reader, and the event of its being woken."""
         woken = anyio.Event()
-        subscription = Subscription(("a",), start, wake=woken.set, max_items=100, max_bytes=9_999)
+        subscription = Subscription(
+            ("a",), start, wake=woken.set, max_items=max_items, max_bytes=9_999
+        )
         self.hub.add(subscription)
         return Follower(self.hub, subscription, self.replayer), woken
 
@@ -188,3 +193,26 @@ async def test_a_lag_is_counted_in_records() -> None:
         assert behind.lag() == 4
         assert live.lag() == 0
         assert live.checkpoint() == stage.at(9)
+
+
+async def test_a_page_is_made_ready_only_as_far_as_a_queue_takes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And once for all who ask for it."""
+    stage = Stage()
+    async with stage.running():
+        made: list[int] = []
+        ready = stage.hub.ready
+
+        def counted(record: Record) -> Entry:
+            made.append(record.position.offset)
+            return ready(record)
+
+        monkeypatch.setattr(stage.hub, "ready", counted)
+        followers = [stage.follower(stage.at(2), max_items=3) for _ in range(2)]
+        for follower, _ in followers:
+            assert not follower.advance()
+        for follower, woken in followers:
+            await woken.wait()
+            assert [item.position.offset for item in follower.subscription.queue] == [3, 4, 5]  # type: ignore[union-attr]
+        assert made == [3, 4, 5, 6]

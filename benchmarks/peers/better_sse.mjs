@@ -1,6 +1,6 @@
 // better-sse on Node: a channel, and a session for each subscriber.
 import { createServer } from "node:http";
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import { createChannel, createSession } from "better-sse";
 
 const channel = createChannel();
@@ -10,10 +10,15 @@ function payload(size) {
 }
 
 async function publish(asked) {
-  const [count, group, size] = ["count", "group", "size"].map((name) => Number(asked.get(name)));
-  for (let number = 0; number < count; number += 1) {
-    if (group && number && number % group === 0) await setImmediate();
-    channel.broadcast(payload(size), "message");
+  const names = ["count", "size", "group", "times", "interval"];
+  const [count, size, group, times, interval] = names.map((name) => Number(asked.get(name)));
+  const start = performance.now();
+  for (let turn = 0; turn < times; turn += 1) {
+    if (turn) await setTimeout(start + turn * interval * 1000 - performance.now());
+    for (let number = 0; number < count; number += 1) {
+      if (group && number && number % group === 0) await setImmediate();
+      channel.broadcast(payload(size), "message");
+    }
   }
 }
 

@@ -36,7 +36,6 @@ from sse_kit.transports.base import (
     GapReason,
     Page,
     Position,
-    Publication,
     Published,
     Rebase,
     Record,
@@ -52,6 +51,8 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from sse_kit.transports.base import Publication
 
 DEDUP_WINDOW = 120.0
 """Seconds; JetStream's default. A remembered key costs some 300 bytes."""
@@ -333,6 +334,8 @@ class MemoryTransport(Transport, SupportsReplay):
 
     def _next(self, cursor: Position) -> tuple[Feed | None, Position]:
         """Return what follows ``cursor``, and the cursor after it."""
+        if cursor == self.log.bounds().end:
+            return None, cursor
         found = self.log.locate(cursor)
         if isinstance(found, Gap):
             return found, found.resume
@@ -342,6 +345,4 @@ class MemoryTransport(Transport, SupportsReplay):
         if page.bounds.first - 1 > cursor.offset:
             missed = page.bounds.first - 1 - cursor.offset
             return Gap(GapReason.TRIMMED, page.bounds.start, missed), page.bounds.start
-        if not page.records:
-            return None, cursor
         return Batch(page.records), page.records[-1].position

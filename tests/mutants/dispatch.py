@@ -10,6 +10,7 @@ INLINE = "sse_kit.inline"
 
 STEPS = ("tests/test_hands.py", "tests/test_hands_cancelled.py")
 ONE = ("tests/test_inline.py", "tests/test_inline_asyncio.py")
+CONTEXTS = ("tests/test_contexts.py",)
 ENDS = ("tests/test_inline_ends.py", "tests/test_inline_asyncio.py")
 OWNER = "tests/test_inline_owner.py::test_"
 RECALLED = (
@@ -34,8 +35,8 @@ MUTANTS = (
     Mutant(
         "a step has the context of whoever takes it",
         HANDS,
-        "        waits_for = context.run(coroutine.send, None)\n",
-        "        waits_for = coroutine.send(None)\n",
+        "    waits_for = context.run(next, steps, ENDED)\n",
+        "    waits_for = next(steps, ENDED)\n",
         STEPS,
     ),
     Mutant(
@@ -55,7 +56,7 @@ MUTANTS = (
     Mutant(
         "an error of what it waits for is the hand's",
         HANDS,
-        "                advance = partial(self._coroutine.throw, error)\n",
+        "                advance = partial(self._throw, error)\n",
         "                raise\n",
         STEPS,
     ),
@@ -143,29 +144,92 @@ MUTANTS = (
     Mutant(
         "a step that suspended is dropped",
         DISPATCH,
-        "                    self._writers[subscription].take_hand(stage, suspended)\n",
-        "                    del suspended\n",
+        "writer.take_hand(stage, Suspended(writer.context, steps, waits_for))",
+        "pass",
         MANY,
+    ),
+    Mutant(
+        "the hot loop has one context for all",
+        DISPATCH,
+        "next(steps, ENDED) if own is None else own.run(next, steps, ENDED)",
+        "next(steps, ENDED)",
+        CONTEXTS,
     ),
     Mutant(
         "the hot loop has the context of whoever published",
         DISPATCH,
-        "waits_for = subscription.context.run(step.send, None)",
-        "waits_for = step.send(None)",
-        ONE,
+        "(common := Context()).run(self._write, rest, chunk, entries, stage, common)",
+        "self._write(rest, chunk, entries, stage, Context())",
+        CONTEXTS,
+    ),
+    Mutant(
+        "what one send leaves in the common context, the others see",
+        DISPATCH,
+        "                if common:\n                    return True\n        return False\n",
+        "        return False\n",
+        CONTEXTS,
+    ),
+    Mutant(
+        "what one send leaves before it raises, the others see",
+        DISPATCH,
+        "                if common:\n                    return True\n                continue\n",
+        "                continue\n",
+        CONTEXTS,
+    ),
+    Mutant(
+        "what a send leaves in its context is lost",
+        DISPATCH,
+        "                    writer.keep(common)\n",
+        "                    pass\n",
+        CONTEXTS,
+    ),
+    Mutant(
+        "a stream that left is asked whether it is silent",
+        DISPATCH,
+        "                if writer.due != NEVER:\n",
+        "                if writer:\n",
+        ("tests/test_heartbeats.py",),
+    ),
+    Mutant(
+        "a wrapper is left out whatever it does with a body",
+        "sse_kit.passthrough",
+        "        if each.offset <= fork.offset or each.offset >= end\n",
+        "        if each.offset <= fork.offset\n",
+        ("tests/test_passthrough.py",),
+    ),
+    Mutant(
+        "a wrapper that catches errors is left out",
+        "sse_kit.passthrough",
+        "next((handler for covered, handler in handlers if each.offset in covered), None)",
+        "None",
+        ("tests/test_passthrough.py",),
+    ),
+    Mutant(
+        "a burst is handed over as it comes",
+        "sse_kit.pump",
+        "            busy = bool(more)\n",
+        "            busy = False\n",
+        ("tests/test_pump.py",),
+    ),
+    Mutant(
+        "a burst waits for ever",
+        "sse_kit.pump",
+        "        while busy and start < last:\n",
+        "        while busy:\n",
+        ("tests/test_pump.py",),
     ),
     Mutant(
         "whoever fails in the hot loop is forgotten",
         DISPATCH,
-        "                    self._writers[subscription].fail(error)\n",
-        "                    continue\n",
+        "                self._writers[subscription].fail(error)\n",
+        "                pass\n",
         ENDS,
     ),
     Mutant(
         "whoever fails ends the batch",
         DISPATCH,
-        "                    self._writers[subscription].fail(error)\n",
-        "                    self._writers[subscription].fail(error)\n                    break\n",
+        "                self._writers[subscription].fail(error)\n",
+        "                self._writers[subscription].fail(error)\n                break\n",
         MANY,
     ),
     Mutant(
@@ -176,16 +240,9 @@ MUTANTS = (
         ("tests/test_inline_asyncio.py",),
     ),
     Mutant(
-        "what is no coroutine is refused",
-        DISPATCH,
-        "                        step = as_coroutine(step)\n",
-        "                        pass\n",
-        ("tests/test_inline_asyncio.py",),
-    ),
-    Mutant(
         "whoever is busy is passed over",
         DISPATCH,
-        "                    subscription.push(entries)\n",
+        "                subscription.push(entries)\n",
         "",
         MANY,
     ),
@@ -247,8 +304,8 @@ MUTANTS = (
     Mutant(
         "a heartbeat while a hand writes",
         INLINE,
-        "        if silent and self.hand is None and not self._over:\n",
-        "        if silent and not self._over:\n",
+        "        if self.hand is None and not self._over:\n            self._take_step",
+        "        if not self._over:\n            self._take_step",
         ONE,
     ),
     Mutant(

@@ -118,8 +118,9 @@ MUTANTS = (
     Mutant(
         "a page is read past a full queue",
         HUB,
-        "            else:\n                return False\n",
-        "            else:\n                subscription.cursor = entry.position.offset\n",
+        "            elif not subscription.enqueue(entry):\n                return False\n",
+        "            elif not subscription.enqueue(entry):\n"
+        "                subscription.cursor = entry.position.offset\n",
         WORLDS,
     ),
 )
