@@ -40,7 +40,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("hooks", "outgoing", "connection"),
     ),
     5: (
-        *("stalled", "shutdown", "asgi", "iterate", "client", "session"),
+        *("stalled", "shutdown", "asgi", "assets", "iterate", "client", "session"),
         *("hands", "dispatch", "inline", "leases", "table", "admission", "runtime", "lifespan"),
     ),
     6: ("starlette",),
