@@ -31,8 +31,9 @@ PACKAGE = "sse_kit.templates"
 ENTRY = "index.js"
 
 _COMMENT = re.compile(r"^[ \t]*(?://.*|/\*(?:(?!\*/).|\n)*?\*/[ \t]*)\n", re.MULTILINE)
-_IMPORT = re.compile(r'^import \{[\w\s,]*\} from "\./([\w.]+)";\n', re.MULTILINE)
-_REEXPORT = re.compile(r'^export \{([\w\s,]*)\} from "\./([\w.]+)";\n', re.MULTILINE)
+_NAMES = r"(?:\s*[\w$]+\s*,)*(?:\s*[\w$]+)?\s*"
+_IMPORT = re.compile(rf'^import \{{{_NAMES}\}} from "\./([\w.]+)";\n', re.MULTILINE)
+_REEXPORT = re.compile(rf'^export \{{({_NAMES})\}} from "\./([\w.]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:const|let|async function|function|class) )", re.MULTILINE)
 _DECLARED = re.compile(r"^(?:const|let|(?:async )?function\*?|class) ([\w$]+)", re.MULTILINE)
 _OTHER = re.compile(r"^(?:import|export)\b.*|\bimport\(.*", re.MULTILINE)
