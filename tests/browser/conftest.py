@@ -52,6 +52,27 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+# Playwright switches it off, since it does not know of pages that come back.
+@pytest.fixture(scope="module")
+def keeping_browser(browser: Browser) -> Iterator[Browser]:
+    """Start a Chromium that keeps pages for the back button."""
+    chromium = browser.browser_type.launch(
+        executable_path=shutil.which("chromium"),
+        args=SWITCHES,
+        ignore_default_args=["--disable-back-forward-cache"],
+    )
+    yield chromium
+    chromium.close()
+
+
+@pytest.fixture
+def keeping_context(keeping_browser: Browser) -> Iterator[BrowserContext]:
+    """Open a profile whose pages are kept for the back button."""
+    context = keeping_browser.new_context()
+    yield context
+    context.close()
+
+
 class Complaints(list[str]):
     """What pages wrote to the console as an error or a warning, and their uncaught errors."""
 

@@ -6,11 +6,13 @@ import itertools
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import uvicorn
+from anyio import Event, from_thread
+from anyio.lowlevel import current_token
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
@@ -19,9 +21,10 @@ from sse_kit import ConnectionRegistry, last_event_id
 from sse_kit.assets import assets
 from sse_kit.templates import bundle
 from sse_kit.templates.client import ClientConfig, ConnectionConfig, StreamConfig, block
+from tests.browser.watch import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 
     from starlette.requests import Request
 
@@ -36,6 +39,7 @@ class Asked(NamedTuple):
 
     last_event_id: str | None
     query: str
+    at: float
 
 
 class Site:
@@ -49,10 +53,12 @@ class Site:
         self.before: dict[str, list[Response]] = {}
         self.asked: dict[str, list[Asked]] = {}
         self.pages: dict[str, Response] = {}
+        self.once: dict[str, list[Response]] = {}
+        self.served: set[str] = set()
         self.url = ""
         self._numbers = itertools.count()
         self.app = Starlette(
-            lifespan=self.registry.lifespan,
+            lifespan=self._lifespan,
             routes=[
                 Mount("/sse-kit", app=assets),
                 Route("/probe.js", lambda _: Response(PROBE, media_type="text/javascript")),
@@ -61,27 +67,42 @@ class Site:
             ],
         )
 
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncGenerator[None, None]:
+        del app
+        self._token = current_token()
+        self._pages_flow = Event()
+        self._pages_flow.set()
+        async with self.registry:
+            yield
+
     async def _events(self, request: Request) -> Response:
         topic: str = request.path_params["topic"]
-        asked = Asked(last_event_id(request.scope), request.url.query)
+        asked = Asked(last_event_id(request.scope), request.url.query, time.monotonic())
         self.asked.setdefault(topic, []).append(asked)
         if queue := self.before.get(topic):
             return queue.pop(0)
         return self.registry.stream(request, [topic], connection_type=topic)
 
     async def _page(self, request: Request) -> Response:
-        return self.pages.get(request.path_params["page"]) or PlainTextResponse("no page", 404)
+        self.served.add(request.url.path)
+        path: str = request.path_params["page"]
+        await self._pages_flow.wait()
+        if queue := self.once.get(path):
+            return queue.pop(0)
+        return self.pages.get(path) or PlainTextResponse("no page", 404)
 
     def topic(self) -> str:
         """Return a topic that no other test has."""
         return f"topic-{next(self._numbers)}"
 
-    def page(
+    def page(  # noqa: PLR0913  what a page can be different in
         self,
         config: ClientConfig | None = None,
         body: str = "",
         *,
         script: str | None = None,
+        probe: str = '<script src="/probe.js"></script>',
         head: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> str:
@@ -91,7 +112,7 @@ class Site:
         data = "" if config is None else block(config)
         html = (
             '<!doctype html><html lang="en"><head><title>page</title>'
-            '<link rel="icon" href="data:,"><script src="/probe.js"></script>'
+            f'<link rel="icon" href="data:,">{probe}'
             f"{head}{data}{script}</head><body>{body}</body></html>"
         )
         self.pages[path] = HTMLResponse(html, headers=headers)
@@ -103,13 +124,45 @@ class Site:
         stream = StreamConfig(url=f"/events/{topic}")
         return self.page(ClientConfig(connection=settings, streams=(stream,)), body)
 
-    def publish(self, topic: str, *values: object, event: str | None = None) -> None:
-        for value in values:
-            self.registry.publish_from_thread(topic, value, event=event)
+    def publish(self, topic: str, *values: object, event: str | None = None) -> str:
+        """Publish each, and return the position of the last."""
+        publish = self.registry.publish_from_thread
+        *_, last = [publish(topic, value, event=event) for value in values]
+        return str(last)
+
+    def end_streams(self, topic: str) -> None:
+        """End every stream of a topic, as a network that breaks does."""
+        for connection in self.registry.get_connections(topic):
+            remove = self.registry.remove_connection
+            from_thread.run(remove, connection.connection_id, token=self._token)
+
+    def wait_for_streams(self, topic: str, count: int) -> None:
+        """Wait until the server has so many clients for a topic."""
+        until(lambda: self.open_streams(topic) == count)
+
+    def hold_pages(self) -> None:
+        """Answer no page until they are released."""
+        self._pages_flow = Event()
+
+    def release_pages(self) -> None:
+        """Answer pages again."""
+        from_thread.run_sync(self._pages_flow.set, token=self._token)
+
+    def wait_for_page(self, path: str) -> None:
+        """Wait until a page was asked for."""
+        until(lambda: path in self.served)
 
     def open_streams(self, topic: str) -> int:
         """Return how many clients the server has for a topic at this moment."""
         return len(self.registry.get_active_connections(topic))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another thread does."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.01)
 
 
 @contextmanager

@@ -41,14 +41,14 @@ export function attend(connection) {
  *
  * `pagehide`, not `beforeunload`: that fires for a download link too, and the page stays.
  * A page that the browser keeps for the back button, freezes, or renders before anybody asked for
- * it, holds no stream; each goes on from its cursor when the page is back.
+ * it, holds no stream; each goes on from its cursor when the page is back. (Chromium 156 lets go of
+ * the connection of a frozen page only when it thaws, whoever closes it; nothing is read from it.)
  */
 export function watchPage() {
-  const lifecycle = document; // freeze and resume are not in the types of the document
   addEventListener("pagehide", () => leave("pagehide"));
   addEventListener("pageshow", () => comeBack("pagehide"));
-  lifecycle.addEventListener("freeze", () => leave("frozen"));
-  lifecycle.addEventListener("resume", () => comeBack("frozen"));
+  document.addEventListener("freeze", () => leave("frozen"));
+  document.addEventListener("resume", () => comeBack("frozen"));
   addEventListener("online", () => connections().forEach((connection) => connection.wake()));
   if ("prerendering" in document && document.prerendering) {
     leave("prerendering");
