@@ -1,5 +1,5 @@
 import { channels } from "./channel.js";
-import { BLOCKS, config, configure, takeBlocks } from "./config.js";
+import { BLOCKS, config, configure, cursorOf, takeBlocks } from "./config.js";
 import { connect, connectStream } from "./connect.js";
 import { closeRemoved, watchPage } from "./lifecycle.js";
 import { INDICATORS, showStatus } from "./status.js";
@@ -7,12 +7,12 @@ import { INDICATORS, showStatus } from "./status.js";
 /** What the page's changes are searched for. */
 const MARKS = `${BLOCKS}, ${INDICATORS}`;
 
-/** Read the blocks that came into the document, and open the streams they name. */
+/** Read the blocks that came into the document, and then open the streams that they name. */
 function readBlocks() {
-  for (const block of takeBlocks(document)) {
-    configure(block);
-    for (const stream of block.streams ?? []) connectStream(stream, block.cursor);
-  }
+  const blocks = takeBlocks(document);
+  blocks.forEach(configure);
+  const cursor = cursorOf(blocks);
+  for (const stream of blocks.flatMap(({ streams = [] }) => streams)) connectStream(stream, cursor);
 }
 
 /** @param {MutationRecord[]} records */
