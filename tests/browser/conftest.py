@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.browser.site import Site, running_site
+from tests.browser.watch import PATIENCE
 from tests.demo.process import DemoProcess
 from tests.support import absent
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+
+    from tests.browser.watch import OpenPage
 
 OpenContext: TypeAlias = "Callable[..., BrowserContext]"
 
@@ -29,8 +33,6 @@ SWITCHES = (
     "--disable-sync",
 )
 
-PATIENCE = 30_000
-"""Milliseconds for what must happen, on a busy machine."""
 
 NETWORK = "Failed to load resource: net::"
 """How Chromium tells that a server is away; a test that kills one expects it."""
@@ -48,6 +50,27 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=path, args=SWITCHES)
         yield chromium
         chromium.close()
+
+
+# Playwright switches it off, since it does not know of pages that come back.
+@pytest.fixture(scope="module")
+def keeping_browser(browser: Browser) -> Iterator[Browser]:
+    """Start a Chromium that keeps pages for the back button."""
+    chromium = browser.browser_type.launch(
+        executable_path=shutil.which("chromium"),
+        args=SWITCHES,
+        ignore_default_args=["--disable-back-forward-cache"],
+    )
+    yield chromium
+    chromium.close()
+
+
+@pytest.fixture
+def keeping_context(keeping_browser: Browser) -> Iterator[BrowserContext]:
+    """Open a profile whose pages are kept for the back button."""
+    context = keeping_browser.new_context()
+    yield context
+    context.close()
 
 
 class Complaints(list[str]):
@@ -131,3 +154,28 @@ def open_tab(context: BrowserContext, demo: DemoProcess) -> Callable[[], Page]:
         return page
 
     return tab
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """Run a server for pages of a test's own, once for a module."""
+    with running_site() as made:
+        yield made
+
+
+@pytest.fixture
+def topic(site: Site) -> str:
+    """Return a topic that no other test has."""
+    return site.topic()
+
+
+@pytest.fixture
+def open_page(context: BrowserContext) -> OpenPage:
+    """Open an address in a tab."""
+
+    def opened(url: str) -> Page:
+        page = context.new_page()
+        page.goto(url)
+        return page
+
+    return opened

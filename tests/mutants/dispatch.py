@@ -198,13 +198,6 @@ MUTANTS = (
         ("tests/test_passthrough.py",),
     ),
     Mutant(
-        "a wrapper that catches errors is left out",
-        "sse_kit.passthrough",
-        "next((handler for covered, handler in handlers if each.offset in covered), None)",
-        "None",
-        ("tests/test_passthrough.py",),
-    ),
-    Mutant(
         "a burst is handed over as it comes",
         "sse_kit.pump",
         "            busy = bool(more)\n",

@@ -13,6 +13,8 @@ _Handler = TypeVar("_Handler", bound=Callable[..., object])
 def EventStream(s: AsyncIterable[str | bytes]) -> StreamingResponse: ...
 
 class FastHTML(Starlette):
+    hdrs: list[FT]
+    ftrs: list[FT]
     def __init__(
         self,
         debug: bool = False,

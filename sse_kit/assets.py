@@ -1,0 +1,82 @@
+"""What pages load, as a bare ASGI application: the runtime and its style sheet.
+
+Their names hold a hash of what is in them, so a browser may keep them for ever, and a page that was
+rendered by a newer release asks for another name. Mount it anywhere::
+
+    app.mount("/sse-kit", assets)                     # Starlette, FastAPI
+    f'<script type="module" src="/sse-kit/{bundle.script_name()}">'
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
+
+from sse_kit.templates import bundle
+
+if TYPE_CHECKING:
+    from sse_kit.asgi import Message, Receive, Scope, Send
+
+FOR_EVER = b"public, max-age=31536000, immutable"
+"""One year is as good as for ever (RFC 9111, 5.2.2.1; RFC 8246)."""
+
+
+class Asset(NamedTuple):
+    """One file, by its name."""
+
+    media_type: str
+    body: bytes
+
+
+class Assets:
+    """Serves each asset under its one name, wherever it is mounted; GET and HEAD."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        del receive
+        if scope["type"] != "http":
+            return
+        name = scope["path"].rpartition("/")[2]
+        head = scope["method"] == "HEAD"
+        start, body = self._answer(scope, name)
+        await send(start)
+        await send({"type": "http.response.body", "body": b"" if head else body})
+
+    def _answer(self, scope: Scope, name: str) -> tuple[Message, bytes]:
+        if scope["method"] not in {"GET", "HEAD"}:
+            return _start(HTTPStatus.METHOD_NOT_ALLOWED, (b"allow", b"GET, HEAD")), b""
+        asset = self._files.get(name)
+        if asset is None:
+            # Another release's name may come back with that release.
+            return _start(HTTPStatus.NOT_FOUND, (b"cache-control", b"no-store")), b""
+        etag = f'"{name}"'.encode()
+        headers = [(b"cache-control", FOR_EVER), (b"etag", etag)]
+        if _matches(scope, etag):
+            return _start(HTTPStatus.NOT_MODIFIED, *headers), b""
+        headers += [
+            (b"content-type", asset.media_type.encode()),
+            (b"content-length", b"%d" % len(asset.body)),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        return _start(HTTPStatus.OK, *headers), asset.body
+
+    @cached_property
+    def _files(self) -> dict[str, Asset]:
+        script = Asset("text/javascript; charset=utf-8", bundle.script().encode())
+        style = Asset("text/css; charset=utf-8", bundle.style().encode())
+        return {bundle.script_name(): script, bundle.style_name(): style}
+
+
+assets = Assets()
+
+
+def _start(status: HTTPStatus, *headers: tuple[bytes, bytes]) -> Message:
+    return {"type": "http.response.start", "status": status.value, "headers": list(headers)}
+
+
+def _matches(scope: Scope, etag: bytes) -> bool:
+    """Compare weakly, as If-None-Match is (RFC 9110, 13.1.2): a proxy may have made a tag weak."""
+    values = b",".join(value for name, value in scope["headers"] if name == b"if-none-match")
+    tags = {tag.strip().removeprefix(b"W/") for tag in values.split(b",")}
+    return not tags.isdisjoint({etag, b"*"})

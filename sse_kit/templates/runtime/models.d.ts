@@ -1,0 +1,61 @@
+// Made of the models in ../client.py, which say what each field means.
+
+export interface ConnectionConfig {
+  reader: "fetch" | "eventsource";
+  baseDelay: number;
+  factor: number;
+  minDelay: number;
+  maxDelay: number;
+  stableAfter: number;
+  maxRetries: number | null;
+  connectTimeout: number | null;
+  idleTimeout: number | null;
+  closeEvent: string;
+  cursor: "header" | "query";
+  credentials: "omit" | "same-origin" | "include";
+  maxEvent: number;
+}
+
+export interface LifecycleConfig {
+  pauseHiddenAfter: number | null;
+}
+
+export interface StatusConfig {
+  connecting: string;
+  connected: string;
+  reconnecting: string;
+  disconnected: string;
+  error: string;
+}
+
+export interface StreamConfig {
+  url: string;
+  element: string;
+  cursor: string;
+  events: readonly string[];
+  onGap: Record<string, string>;
+  connection: ConnectionConfig | null;
+}
+
+export interface ClientConfig {
+  connection: ConnectionConfig;
+  lifecycle: LifecycleConfig;
+  status: StatusConfig;
+  streams: readonly StreamConfig[];
+  cursor: string;
+}
+
+/** What a data block holds: what is not the default. */
+export type Overrides = {
+  [Name in keyof ClientConfig]?: Name extends "streams"
+    ? StreamOverrides[]
+    : ClientConfig[Name] extends object
+      ? Partial<ClientConfig[Name]>
+      : ClientConfig[Name];
+};
+
+export type StreamOverrides = { url: string } & {
+  [Name in keyof StreamConfig]?: Name extends "connection"
+    ? Partial<ConnectionConfig> | null
+    : StreamConfig[Name];
+};

@@ -1,0 +1,54 @@
+"""What a test reads of a page that ``probe.js`` is in."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+PATIENCE = 30_000
+"""Milliseconds for what must happen, on a busy machine."""
+
+OpenPage: TypeAlias = "Callable[[str], Page]"
+
+
+def wait(page: Page, condition: str) -> None:
+    """Wait until an expression of the page is true.
+
+    Not by ``wait_for_function``: that uses ``eval`` in the page, which a strict policy forbids.
+    """
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(f"Boolean({condition})"):
+        assert time.monotonic() < deadline, f"not true: {condition}"
+        page.wait_for_timeout(10)
+
+
+def states(page: Page) -> list[list[Any]]:
+    """Return each state the page went through, with its phase and reason."""
+    told: list[list[Any]] = page.evaluate("states.map((s) => [s.state, s.phase, s.reason])")
+    return told
+
+
+def wait_for(page: Page, state: str, reason: str) -> dict[str, Any]:
+    """Wait for a state, and return the newest change that entered it."""
+    found = f"states.findLast((s) => s.state === '{state}' && s.reason === '{reason}')"
+    wait(page, found)
+    change: dict[str, Any] = page.evaluate(found)
+    return change
+
+
+def connected(page: Page, times: int = 1) -> None:
+    """Wait until the page was connected so often."""
+    wait(page, f"states.filter(({{ state }}) => state === 'connected').length >= {times}")
+
+
+def data(page: Page) -> list[str]:
+    """Return the data of each message, but for gaps and goodbyes."""
+    told: list[str] = page.evaluate(
+        "messages.filter(({ type }) => !/^(gap|bye)$/.test(type)).map(({ data }) => data)"
+    )
+    return told
