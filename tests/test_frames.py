@@ -71,11 +71,11 @@ def test_a_position_moves_the_cursor(make: Callable[[Position], bytes]) -> None:
 def test_a_gap_says_why_how_much_and_where_it_goes_on(
     resume: Position, reason: GapReason, missed: int | None
 ) -> None:
-    """Its data is JSON, its id the position that the client resumes from."""
+    """Its data is JSON, its id where the client resumes; what a policy dropped moves nobody."""
     block = decoded(frames.gap(Gap(reason, resume, missed)))
     assert block.event == "gap"
     assert json.loads(block.data or "") == {"reason": reason.value, "missed": missed}
-    assert block.id == str(resume)
+    assert block.id == (None if reason is GapReason.DROPPED else str(resume))
 
 
 @given(st.integers(0, MAX_RETRY))
