@@ -82,7 +82,7 @@ class Hub:
         self.deliver: Deliver = push_all
         self._audiences = Audiences()
         self._subscriptions: dict[Subscription, None] = {}
-        self._parked: dict[Subscription, None] = {}
+        self._parked: dict[Subscription, bool] = {}  # True: it was ahead of the tail
         self._ring: dict[int, Entry] = {}
         self._ring_bytes = 0
         self._records = self._malformed = self._gaps = 0
@@ -179,14 +179,18 @@ class Hub:
         """Push what was collected, and wake those that the tail has caught up with."""
         for subscriptions, entries in self._audiences.share_out():
             self.deliver(subscriptions, entries)
-        for subscription in [each for each in self._parked if self._has(each)]:
+        for subscription in [each for each in self._parked if self._reached(each)]:
             del self._parked[subscription]
             subscription.wake()
 
-    def _has(self, subscription: Subscription) -> bool:
-        """Tell whether all that a subscription lacks is in the ring."""
-        inside = self._floor <= subscription.cursor <= self._head
-        return inside and subscription.epoch == self._epoch
+    def _reached(self, subscription: Subscription) -> bool:
+        """Tell whether the tail is where a parked subscription stands.
+
+        Its next record may have left the ring again since; but where the engine showed less than
+        the tail had seen, the engine is not asked again for each batch.
+        """
+        least = 0 if self._parked[subscription] else self._floor
+        return subscription.epoch == self._epoch and least <= subscription.cursor <= self._head
 
     def _take(self, record: Record) -> None:
         position = record.position
@@ -331,7 +335,7 @@ class Hub:
     def _park(self, subscription: Subscription, question: Question) -> None:
         """Wait for the tail, unless it moved on while the engine was answering."""
         if question.turn == self._turn:
-            self._parked[subscription] = None
+            self._parked[subscription] = subscription.cursor > self._head
 
     def _tell(self, subscription: Subscription, gap: Gap) -> None:
         self._gaps += 1

@@ -284,6 +284,21 @@ def test_a_parked_reader_asks_again_when_told_to() -> None:
     assert isinstance(hub.step(reader.subscription), Locate)
 
 
+@pytest.mark.parametrize("upto", [4, 5, 20])
+def test_a_reader_ahead_of_the_tail_goes_on_when_that_has_come_to_it(upto: int) -> None:
+    """Also if it went past it in one step, by more than the ring has."""
+    hub = make_hub(2, ring_size=5)
+    reader = Reader(hub, at(5))
+    step = hub.step(reader.subscription)
+    assert isinstance(step, Locate)
+    hub.located(reader.subscription, step, at(5))
+    assert hub.step(reader.subscription) is Ask.WAIT
+    hub.apply(batch(3, upto))
+    assert reader.wakes == (upto >= 5)
+    step = hub.step(reader.subscription)
+    assert step is Ask.WAIT if upto <= 5 else isinstance(step, Read)
+
+
 def test_an_answer_older_than_the_tail_is_asked_again() -> None:
     """The tail moved on while the engine was answering: waiting for it would be for ever."""
     hub = make_hub(2)
