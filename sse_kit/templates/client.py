@@ -73,6 +73,27 @@ class StatusConfig(ScriptConfig):
     error: str = "Connection failed"
 
 
+class ShareConfig(ScriptConfig):
+    """Whether the tabs of a browser read a stream through one connection.
+
+    ``mode``: ``auto`` is a worker that all tabs have, where that works, or else one tab reads for
+    all (``locks``), which needs https or localhost; where neither works, each tab reads for itself.
+
+    ``key`` is whose stream it is: what the server knows the user or the session by, but no secret.
+    Tabs share what has the same key, address and settings, so two users of one browser never read
+    one stream. ``""`` is for streams that are the same for everybody; None: nothing is shared.
+
+    ``replay``: the newest messages kept for tabs that come late or come back; one that needs older
+    ones is told by a gap. ``hung_after``: the silence after which a tab that reads for others, and
+    does not answer when asked, is replaced.
+    """
+
+    mode: Literal["none", "auto", "worker", "locks"] = "none"
+    key: str | None = None
+    replay: Times = 500
+    hung_after: Annotated[int, Field(ge=300)] = 5_000
+
+
 class StreamConfig(ScriptConfig):
     """A stream that the page opens by itself.
 
@@ -88,6 +109,7 @@ class StreamConfig(ScriptConfig):
     events: tuple[str, ...] = ()
     on_gap: dict[str, str] = Field(default={})
     connection: ConnectionConfig | None = None
+    share: ShareConfig | None = None
 
 
 class ClientConfig(ScriptConfig):
@@ -99,6 +121,7 @@ class ClientConfig(ScriptConfig):
 
     connection: ConnectionConfig = ConnectionConfig()
     lifecycle: LifecycleConfig = LifecycleConfig()
+    share: ShareConfig = ShareConfig()
     status: StatusConfig = StatusConfig()
     streams: tuple[StreamConfig, ...] = ()
     cursor: str = ""

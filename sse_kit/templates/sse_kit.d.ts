@@ -21,6 +21,7 @@ export type { ClientConfig, ConnectOptions, Message, Phase, Settings, State, Sta
 export type {
   ConnectionConfig,
   LifecycleConfig,
+  ShareConfig,
   StatusConfig,
   StreamConfig,
 } from "./runtime/models.js";

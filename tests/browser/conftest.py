@@ -31,6 +31,7 @@ SWITCHES = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP insecure.test 127.0.0.1",  # plain http, and not localhost
 )
 
 

@@ -8,12 +8,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from sse_kit.templates import bundle
-from sse_kit.templates.client import ClientConfig, StreamConfig, block
+from sse_kit.templates.client import ClientConfig, ShareConfig, StreamConfig, block
 from tests.browser.proxy import Proxy
 from tests.browser.site import PROBE, QUICK
 from tests.browser.watch import connected, data, states, wait, wait_for
@@ -84,34 +84,43 @@ def log(tmp_path: Path) -> Iterator[Path]:
     thread.join()
 
 
-def test_nothing_is_lost_or_doubled_when_a_server_is_killed(
+@pytest.mark.parametrize(("mode", "tabs"), [("none", 1), ("worker", 3), ("locks", 3)])
+def test_nothing_is_lost_or_doubled_when_a_server_is_killed(  # noqa: PLR0913, PLR0917
+    mode: Literal["none", "worker", "locks"],
+    tabs: int,
     port: int,
     log: Path,
     start: Callable[[], subprocess.Popen[bytes]],
     context: BrowserContext,
     complaints: Complaints,
 ) -> None:
-    """The page is opened by one server, and follows the log through three kills -9 of its heirs."""
+    """Pages are opened by one server, and follow the log through three kills -9 of its heirs."""
     stream = StreamConfig(url="/events")
-    config = ClientConfig(connection=QUICK, streams=(stream,))
+    share = ShareConfig(mode=mode, key="")
+    config = ClientConfig(connection=QUICK, share=share, streams=(stream,))
     (log.parent / "sse_kit.js").write_text(bundle.script())
     html = f"<!doctype html><title>log</title><script>{PROBE}</script>{block(config)}"
     html += '<link rel="icon" href="data:,"><script type="module" src="/sse_kit.js"></script>'
     (log.parent / "page.html").write_text(html)
-    page = context.new_page()
     server = start()
-    page.goto(f"http://127.0.0.1:{port}/page.html")
+    pages = [context.new_page() for _ in range(tabs)]
+    for page in pages:
+        page.goto(f"http://127.0.0.1:{port}/page.html")
     for kill in range(KILLS):
-        connected(page, kill + 1)
-        wait(page, f"messages.length > {100 * (kill + 1)}")
+        for page in pages:
+            connected(page, kill + 1)
+            wait(page, f"messages.length > {100 * (kill + 1)}")
         server.kill()
         server.wait()
-        wait_for(page, "reconnecting", "network")
+        for page in pages:
+            wait_for(page, "reconnecting", "network")
         server = start()
-    connected(page, KILLS + 1)
-    wait(page, f"messages.length > {100 * (KILLS + 1)}")
-    told = data(page)
-    assert told == [str(number) for number in range(len(told))]
+    for page in pages:
+        connected(page, KILLS + 1)
+        wait(page, f"messages.length > {100 * (KILLS + 1)}")
+        told = [int(number) for number in data(page)]
+        assert told == list(range(told[0], told[0] + len(told)))
+    assert data(pages[0])[0] == "0"
     assert complaints.but_for_the_network() == []
 
 

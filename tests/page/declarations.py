@@ -34,7 +34,9 @@ export type Overrides = {
 export type StreamOverrides = { url: string } & {
   [Name in keyof StreamConfig]?: Name extends "connection"
     ? Partial<ConnectionConfig> | null
-    : StreamConfig[Name];
+    : Name extends "share"
+      ? Partial<ShareConfig> | null
+      : StreamConfig[Name];
 };
 """
 SCALARS: dict[object, str] = {

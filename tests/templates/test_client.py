@@ -16,6 +16,7 @@ from sse_kit.templates.client import (
     ClientConfig,
     ConnectionConfig,
     LifecycleConfig,
+    ShareConfig,
     StatusConfig,
     StreamConfig,
     block,
@@ -50,6 +51,26 @@ def test_a_value_that_cannot_be_meant_is_refused(values: dict[str, Any]) -> None
     """Where it is written, not in the page."""
     with pytest.raises(InvalidSetting):
         ConnectionConfig(**values)
+
+
+@pytest.mark.parametrize(
+    "values", [{"mode": "always"}, {"key": 7}, {"replay": -1}, {"hung_after": 100}]
+)
+def test_a_way_to_share_that_cannot_be_meant_is_refused(values: dict[str, Any]) -> None:
+    """A tab that is asked more often than it can answer would always count as hung."""
+    with pytest.raises(InvalidSetting):
+        ShareConfig(**values)
+
+
+def test_nothing_is_shared_unless_somebody_says_so_and_whose_it_is() -> None:
+    """Of two users of one browser, neither may read what is the other's."""
+    assert (ShareConfig().mode, ShareConfig().key) == ("none", None)
+
+
+def test_an_app_says_that_it_shares_and_a_page_whose_it_is() -> None:
+    """The one block has the mode, the other the key: neither takes back what the other said."""
+    assert read(ClientConfig(share=ShareConfig(mode="auto"))) == {"share": {"mode": "auto"}}
+    assert read(ClientConfig(share=ShareConfig(key="ann"))) == {"share": {"key": "ann"}}
 
 
 def test_a_config_does_not_change() -> None:

@@ -1,9 +1,10 @@
 /** @import { StreamOverrides } from "./models.js" */
-/** @import { ConnectOptions } from "./types.js" */
+/** @import { ConnectOptions, Settings, Sharing } from "./types.js" */
 import { config } from "./config.js";
 import { Connection } from "./connection.js";
 import { healGaps } from "./gaps.js";
 import { attend } from "./lifecycle.js";
+import { Shared } from "./share.js";
 
 /**
  * Open a stream for this page: it leaves and comes back with the page, and heals its gaps.
@@ -14,11 +15,30 @@ import { attend } from "./lifecycle.js";
 export function connect(url, options = {}) {
   const settings = { ...config.connection, ...options };
   settings.lastEventId ??= cursorFor(settings.element ?? null, pageCursor());
-  const connection = new Connection(String(url), settings);
+  const sharing = sharingOf(settings);
+  const connection = sharing
+    ? new Shared(String(url), settings, sharing)
+    : new Connection(String(url), settings);
   healGaps(connection, settings);
   attend(connection);
   connection.open();
   return connection;
+}
+
+/**
+ * Return how a stream is shared, or null: it is not, or nobody said whose it is, and two users of
+ * one browser must not read one stream. What an EventSource reads is never shared: it has to know
+ * the names of events, and which those are differs from tab to tab.
+ *
+ * @param {Settings} settings
+ * @returns {Sharing | null}
+ */
+function sharingOf({ reader, share }) {
+  const { mode, key, ...others } = { ...config.share, ...share };
+  if (mode === "none" || reader !== "fetch") return null;
+  if (key !== null) return { mode, key, ...others };
+  console.warn('sse_kit: not shared: share.key is not set; say whose the stream is, "" is anybody');
+  return null;
 }
 
 /**
@@ -45,8 +65,8 @@ function pageCursor() {
  * @param {string} cursor  where the page or fragment that the block is in was rendered
  */
 export function connectStream(stream, cursor) {
-  const { url, element: selector, events = [], onGap = {}, connection } = stream;
+  const { url, element: selector, events = [], onGap = {}, connection, share = {} } = stream;
   const element = selector ? document.querySelector(selector) : null;
   const lastEventId = stream.cursor || cursorFor(element, cursor);
-  return connect(url, { ...connection, element, events, onGap, lastEventId });
+  return connect(url, { ...connection, element, events, onGap, share, lastEventId });
 }

@@ -31,6 +31,7 @@ import { readByEventSource, readByFetch } from "./reader.js";
  */
 export class Connection extends Channel {
   #settings;
+  #among;
   /** The request under way. @type {AbortController | null} */
   #request = null;
   /** The wait for the next attempt. @type {ReturnType<typeof setTimeout> | undefined} */
@@ -56,36 +57,39 @@ export class Connection extends Channel {
    *
    * @param {string} url
    * @param {Settings} settings
+   * @param {Set<Channel>} [among]  the channels that it is counted among while it is open
    */
-  constructor(url, settings) {
+  constructor(url, settings, among = channels) {
     super(url, settings);
     this.#settings = settings;
+    this.#among = among;
     for (const name of settings.events ?? []) this.#name(name);
     if (settings.closeEvent) this.#name(settings.closeEvent);
   }
 
   /** Begin. */
   open() {
-    channels.add(this);
-    const reason = this.#pauseReason;
-    if (reason) this.move("connecting", { phase: "paused", reason });
-    else this.#begin("connecting", "new");
+    this.#among.add(this);
+    const paused = this.#pauseReason;
+    if (paused) this.move("connecting", { phase: "paused", reason: paused });
+    else this.begin("connecting", "new");
   }
 
   /** @param {string} [reason] */
   close(reason = "closed") {
-    channels.delete(this);
+    this.#among.delete(this);
     if (this.detail.phase === "ended") return;
     this.#end("disconnected", { reason });
   }
 
-  reconnect() {
-    this.#stop();
+  /** @param {string} [reason] */
+  reconnect(reason = "requested") {
+    this.stop();
     this.#attempt = 0;
-    channels.add(this);
-    const reason = this.#pauseReason;
-    if (reason) this.move("disconnected", { phase: "paused", reason });
-    else this.#begin("reconnecting", "requested");
+    this.#among.add(this);
+    const paused = this.#pauseReason;
+    if (paused) this.move("disconnected", { phase: "paused", reason: paused });
+    else this.begin("reconnecting", reason);
   }
 
   /** @param {string} why */
@@ -93,7 +97,7 @@ export class Connection extends Channel {
     const running = !this.#pauses.size && this.#isLive;
     this.#pauses.add(why);
     if (!running) return;
-    this.#stop();
+    this.stop();
     this.move("disconnected", { phase: "paused", reason: why });
   }
 
@@ -101,15 +105,15 @@ export class Connection extends Channel {
   resume(why) {
     if (!this.#pauses.delete(why) || this.#pauses.size || !this.#isLive) return;
     this.#attempt = 0;
-    if (this.state === "connecting") this.#begin("connecting", "new");
-    else this.#begin("reconnecting", "resumed");
+    if (this.state === "connecting") this.begin("connecting", "new");
+    else this.begin("reconnecting", "resumed");
   }
 
   /** A server that asked for time gets it. */
   wake() {
     const { phase, reason } = this.detail;
     const wasAsked = reason === "http" || reason === "bye";
-    if (phase === "waiting" && !wasAsked) this.#begin("reconnecting", reason);
+    if (phase === "waiting" && !wasAsked) this.begin("reconnecting", reason);
   }
 
   /**
@@ -124,7 +128,7 @@ export class Connection extends Channel {
   }
 
   get #isLive() {
-    return channels.has(this) && this.detail.phase !== "ended";
+    return this.#among.has(this) && this.detail.phase !== "ended";
   }
 
   /** @returns {string} "" if there is none */
@@ -140,13 +144,14 @@ export class Connection extends Channel {
   }
 
   /**
-   * Ask for the stream, once.
+   * Ask for the stream, once. Who has it from elsewhere does that here.
    *
+   * @protected
    * @param {State} state
    * @param {string} reason
    */
-  async #begin(state, reason) {
-    this.#stop();
+  async begin(state, reason) {
+    this.stop();
     const request = (this.#request = new AbortController());
     this.#opened = 0;
     this.#bye = null;
@@ -207,7 +212,7 @@ export class Connection extends Channel {
   /** @param {Outcome} outcome */
   #settle({ ends, reason, status = 0, atLeast = 0 }) {
     const settings = this.#settings;
-    this.#stop();
+    this.stop();
     if (ends) return this.#end(ends, { reason, status });
     const stable = this.#opened && Date.now() - this.#opened >= settings.stableAfter;
     this.#attempt = stable ? 1 : this.#attempt + 1;
@@ -217,7 +222,7 @@ export class Connection extends Channel {
     }
     const delay = this.#bye ?? atLeast + backoff(attempt, settings, this.#retry);
     const why = this.#bye === null ? reason : "bye";
-    this.#wait = later(() => this.#begin("reconnecting", why), delay);
+    this.#wait = later(() => this.begin("reconnecting", why), delay);
     this.move("reconnecting", { phase: "waiting", reason: why, attempt, delay, status });
   }
 
@@ -226,12 +231,12 @@ export class Connection extends Channel {
    * @param {{ reason: string, status?: number, attempt?: number }} given
    */
   #end(state, given) {
-    this.#stop();
+    this.stop();
     this.move(state, { phase: "ended", ...given });
   }
 
-  /** Let go of whatever is under way; nothing of it is heard of again. */
-  #stop() {
+  /** Let go of whatever is under way; nothing of it is heard of again. @protected */
+  stop() {
     const request = this.#request;
     this.#request = null;
     this.#listen = null;

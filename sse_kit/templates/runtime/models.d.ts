@@ -20,6 +20,13 @@ export interface LifecycleConfig {
   pauseHiddenAfter: number | null;
 }
 
+export interface ShareConfig {
+  mode: "none" | "auto" | "worker" | "locks";
+  key: string | null;
+  replay: number;
+  hungAfter: number;
+}
+
 export interface StatusConfig {
   connecting: string;
   connected: string;
@@ -35,11 +42,13 @@ export interface StreamConfig {
   events: readonly string[];
   onGap: Record<string, string>;
   connection: ConnectionConfig | null;
+  share: ShareConfig | null;
 }
 
 export interface ClientConfig {
   connection: ConnectionConfig;
   lifecycle: LifecycleConfig;
+  share: ShareConfig;
   status: StatusConfig;
   streams: readonly StreamConfig[];
   cursor: string;
@@ -57,5 +66,7 @@ export type Overrides = {
 export type StreamOverrides = { url: string } & {
   [Name in keyof StreamConfig]?: Name extends "connection"
     ? Partial<ConnectionConfig> | null
-    : StreamConfig[Name];
+    : Name extends "share"
+      ? Partial<ShareConfig> | null
+      : StreamConfig[Name];
 };

@@ -1,6 +1,7 @@
 // What the parts of the runtime hand each other; the surface for pages is in ../sse_kit.d.ts.
 
-import type { ConnectionConfig } from "./models.js";
+import type { Hub } from "./hub.js";
+import type { ConnectionConfig, ShareConfig } from "./models.js";
 
 /** One event of a stream, as it was read. */
 export interface Message {
@@ -49,6 +50,8 @@ export interface ConnectOptions extends Partial<ConnectionConfig> {
   events?: readonly string[];
   /** Which fragments a gap concerns: selector to URL; "" is this page's. */
   onGap?: Record<string, string>;
+  /** How the stream is shared with other tabs: what it leaves out is the page's config. */
+  share?: Partial<ShareConfig> | null;
 }
 
 export type Settings = ConnectionConfig & ConnectOptions;
@@ -85,3 +88,69 @@ export interface Outcome {
 }
 
 export type Reader = (request: StreamRequest, sink: Sink) => Promise<Outcome>;
+
+/** How a stream is shared, where it is. */
+export type Sharing = ShareConfig & { mode: Exclude<ShareConfig["mode"], "none"> };
+
+/** What ports and broadcast channels have in common. */
+export type Wire = Pick<MessagePort | BroadcastChannel, "postMessage" | "onmessage" | "close">;
+
+/** What a tab says to its hub. */
+export interface ToHub {
+  type: "hello" | "ping" | "reconnect" | "wake" | "leave";
+  /** Which tab. */
+  from: string;
+  cursor: string;
+  /** Which stream, and what a worker needs to open it. */
+  name: string;
+  url: string;
+  settings: Settings;
+  sharing: Sharing;
+}
+
+export type Relayed = Message & {
+  /** Whether the id is its own, or that of one before it. */
+  own: boolean;
+};
+
+/** What a hub tells, in this order. */
+export interface News {
+  status?: Status;
+  messages?: readonly Relayed[];
+  cursor?: string;
+}
+
+/** News with a number; an answer to a ping has that of the last. */
+export interface Told extends News {
+  epoch: number;
+  seq: number;
+  /** It is a welcome, for this tab: all that it needs to go on from that number. */
+  to?: string;
+  /** Nothing is told: is the tab there? */
+  ask?: boolean;
+}
+
+/** How a tab reaches the hub of its stream. */
+export interface Route {
+  wire: Wire;
+  /** How many times longer than later the first answer may take. */
+  patience: number;
+  /** The hub does not answer, though it did when the tab joined, or never did. */
+  hung(joined: boolean): void;
+  close(): void;
+}
+
+/** What a way to a hub is given. */
+export interface Wanted {
+  /** Of the stream: tabs that share it have the same. */
+  name: string;
+  /** Makes this tab's hub, which begins where the tab is. */
+  makeHub(wire: Wire): Hub;
+  /** The way cannot be gone. */
+  failed(): void;
+  /** The hub is gone, another may be there. */
+  lost(): void;
+}
+
+/** Throws where it cannot be gone. */
+export type Way = (wanted: Wanted) => Route;

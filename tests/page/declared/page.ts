@@ -7,7 +7,10 @@ const news: Connection = connect("/events", {
   lastEventId: "e.7",
   idleTimeout: null,
   onGap: { "#board": "/board" },
+  share: { mode: "auto", key: "ann" },
 });
+// @ts-expect-error no such way
+connect("/events", { share: { mode: "shared" } });
 // @ts-expect-error no such option
 connect("/events", { patience: 1 });
 // @ts-expect-error a number of milliseconds
