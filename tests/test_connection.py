@@ -525,6 +525,7 @@ async def test_info_describes_a_connection_in_json(registry: ConnectionRegistry)
         "message_count": 3,
         "queued": 3,
         "lag": 4,
+        "dropped": 0,
     }
 
 
