@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from sse_kit.templates import bundle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sse_kit.asgi import Message, Receive, Scope, Send
 
+SCRIPT_TYPE = "text/javascript; charset=utf-8"
+STYLE_TYPE = "text/css; charset=utf-8"
 FOR_EVER = b"public, max-age=31536000, immutable"
 """One year is as good as for ever (RFC 9111, 5.2.2.1; RFC 8246)."""
 
@@ -30,7 +34,13 @@ class Asset(NamedTuple):
 
 
 class Assets:
-    """Serves each asset under its one name, wherever it is mounted; GET and HEAD."""
+    """Serves each asset under its one name, wherever it is mounted; GET and HEAD.
+
+    ``load`` returns them by name, and is called when the first is asked for.
+    """
+
+    def __init__(self, load: Callable[[], dict[str, Asset]]) -> None:
+        self._load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -63,12 +73,18 @@ class Assets:
 
     @cached_property
     def _files(self) -> dict[str, Asset]:
-        script = Asset("text/javascript; charset=utf-8", bundle.script().encode())
-        style = Asset("text/css; charset=utf-8", bundle.style().encode())
-        return {bundle.script_name(): script, bundle.style_name(): style}
+        return self._load()
 
 
-assets = Assets()
+def runtime_files() -> dict[str, Asset]:
+    """Return the files of the runtime."""
+    return {
+        bundle.script_name(): Asset(SCRIPT_TYPE, bundle.script().encode()),
+        bundle.style_name(): Asset(STYLE_TYPE, bundle.style().encode()),
+    }
+
+
+assets = Assets(runtime_files)
 
 
 def _start(status: HTTPStatus, *headers: tuple[bytes, bytes]) -> Message:

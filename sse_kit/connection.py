@@ -96,8 +96,7 @@ class SSEConnection:
         self.connection_id = check_line("connection_id", connection_id)
         self.connection_type = check_line("connection_type", connection_type)
         self.topics = frozenset(topics)
-        self.metadata: Mapping[str, Any]
-        self.metadata = MappingProxyType(dict(metadata)) if metadata else NOTHING
+        self.metadata: Mapping[str, Any] = MappingProxyType(dict(metadata)) if metadata else NOTHING
         self.last_event_id = last_event_id
         self.close_reason: CloseReason | None = None
         self.goodbye: int | None = None
@@ -106,8 +105,7 @@ class SSEConnection:
         self._created = self._since = self._touched = time.monotonic()
         self._created_at = time.time()
         self._facts: Mapping[str, Any] = NOTHING
-        self.queue_size = queue_size
-        self._queue_bytes = queue_bytes
+        self.queue_size, self._queue_bytes = queue_size, queue_bytes
         self._sent = 0
         # What most connections never need is made when it is: there may be very many of them.
         self._outbox: Outbox | None = None
@@ -150,8 +148,12 @@ class SSEConnection:
     @property
     def message_count(self) -> int:
         """How many messages of its topics, and of ``send``, were accepted for it."""
-        followed = self._follower.subscription.accepted if self._follower else 0
-        return self._sent + followed
+        return self._sent + (self._follower.subscription.accepted if self._follower else 0)
+
+    @property
+    def lag(self) -> int:
+        """How many records of the log it is behind the head, of whatever topics."""
+        return 0 if self._follower is None else self._follower.lag()
 
     @property
     def age(self) -> float:
@@ -175,7 +177,7 @@ class SSEConnection:
             last_activity=self.last_activity,
             message_count=self.message_count,
             queued=len(self._outbox or ()) + (len(follower.subscription.queue) if follower else 0),
-            lag=follower.lag() if follower else 0,
+            lag=self.lag,
             dropped=follower.subscription.dropped if follower else 0,
         )
 
@@ -268,8 +270,7 @@ class SSEConnection:
             if self.state is ConnectionState.ERROR and reason is CloseReason.CLOSED:
                 self._move(ConnectionState.DISCONNECTED, reason=reason)
             return
-        self.close_reason = reason
-        self.goodbye = goodbye
+        self.close_reason, self.goodbye = reason, goodbye
         if error is None:
             self._move(ConnectionState.DISCONNECTED, reason=reason)
         else:
@@ -341,8 +342,7 @@ class SSEConnection:
 
     def _move(self, target: ConnectionState, **facts: Any) -> None:
         check_move(Role.SERVER, self.state, target)
-        self._state = target
-        self._facts = facts
+        self._state, self._facts = target, facts
         self._since = time.monotonic()
 
     def _moment(self, monotonic: float) -> datetime:

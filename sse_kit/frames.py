@@ -16,10 +16,13 @@ from sse_kit.messages import MAX_RETRY, SSEMessage
 from sse_kit.transports.base import GapReason
 
 if TYPE_CHECKING:
+    from sse_kit.states import CloseReason
     from sse_kit.transports.base import Gap, Position
 
 GAP_EVENT = "gap"
 BYE_EVENT = "bye"
+CLOSE_EVENT = "close"
+"""On it a page closes its stream for good."""
 RESERVED_EVENTS = frozenset({"error", "open", GAP_EVENT, BYE_EVENT})
 """``error`` and ``open`` are EventSource's own: a page could not tell them from its failures."""
 
@@ -61,6 +64,11 @@ def gap_message(found: Gap) -> SSEMessage:
     data = json.dumps({"reason": found.reason, "missed": found.missed})
     resume = None if found.reason is GapReason.DROPPED else str(found.resume)
     return SSEMessage(data, event=GAP_EVENT, id=resume)
+
+
+def close(reason: CloseReason) -> bytes:
+    """Return the end for good: a client that listens does not come back."""
+    return encode(SSEMessage(json.dumps({"reason": reason}), event=CLOSE_EVENT))
 
 
 def bye(retry: int) -> bytes:

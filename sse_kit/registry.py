@@ -135,8 +135,7 @@ class ConnectionRegistry:
     def close(self) -> None:
         """End every stream, and send new ones away; from any thread or signal, returns at once.
 
-        For servers that stop without a signal to this process's main thread; see
-        :mod:`sse_kit.shutdown`.
+        For servers that stop without a signal to the main thread: see :mod:`sse_kit.shutdown`.
         """
         if self._runtime is not None:
             self._runtime.call_soon(partial(self._admission.close, CloseReason.SERVER_STOP))
@@ -312,11 +311,12 @@ class ConnectionRegistry:
         connection.opened()
         return connection
 
-    async def remove_connection(self, conn_id: str) -> None:
-        """End a connection and forget it; unknown ids are ignored."""
-        connection = self._table.find(conn_id)
-        if connection is not None:
-            self._admission.drop(connection, CloseReason.CLOSED)
+    async def remove_connection(
+        self, conn_id: str, reason: CloseReason = CloseReason.CLOSED
+    ) -> None:
+        """End a connection and forget it; unknown ids are ignored. ``KICKED`` asks to stay away."""
+        if (connection := self._table.find(conn_id)) is not None:
+            self._admission.drop(connection, reason)
 
     def get_connection(self, conn_id: str) -> SSEConnection | None:
         """Return the connection with this id."""
@@ -331,7 +331,7 @@ class ConnectionRegistry:
         return [each for each in self.get_connections(conn_type) if each.is_active()]
 
     def get_stats(self) -> dict[str, Any]:
-        """Count ``total``, ``active``, ``by_type``, ``message_count``, ``dropped``, and ``hub``."""
+        """Count what there is, what has ``ended``, and what the ``hub`` knows (README)."""
         hub = None if self._runtime is None else self._runtime.stats()
         return {**self._table.stats(), "hub": hub}
 

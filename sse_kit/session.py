@@ -68,7 +68,9 @@ class ConnectionSession:
         return not self.connection.is_active()
 
     def farewell(self) -> bytes:
-        """Return the goodbye, if the client shall come back."""
+        """Return the goodbye, if the client shall come back; the close event, if it shall not."""
+        if self.connection.close_reason is CloseReason.KICKED:
+            return frames.close(CloseReason.KICKED)
         goodbye = self.connection.goodbye
         return b"" if goodbye is None else frames.bye(goodbye)
 

@@ -65,6 +65,9 @@ class CloseReason(StrEnum):
     REVOKED = "revoked"
     """The authoriser said no."""
 
+    KICKED = "kicked"
+    """Somebody in charge ended it: the client is told to stay away."""
+
     SEND_TIMEOUT = "send_timeout"
     """The client did not read."""
 

@@ -29,6 +29,7 @@ class ConnectionTable:
         self._tell = tell
         self._connections: dict[str, SSEConnection] = {}
         self._counter = 0
+        self._ended = Ended()
 
     def next_id(self, connection_type: str) -> str:
         """Make an id that is free: the type and a number."""
@@ -78,6 +79,7 @@ class ConnectionTable:
         if self._connections.get(connection.connection_id) is not connection:
             return
         del self._connections[connection.connection_id]
+        self._ended.note(connection, reason)
         closed = Closed(
             connection.connection_id,
             connection.connection_type,
@@ -93,15 +95,44 @@ class ConnectionTable:
         self._tell(closed)
 
     def stats(self) -> dict[str, Any]:
-        """Count: ``total``, ``active``, ``by_type``, ``message_count``, ``dropped``."""
+        """Count: ``total``, ``active``, ``by_type``, ``message_count``, ``dropped``, ``ended``."""
         everyone = self.all()
         return {
             "total": len(everyone),
             "active": sum(each.is_active() for each in everyone),
             "by_type": dict(Counter(each.connection_type for each in everyone)),
             "message_count": sum(each.message_count for each in everyone),
-            "dropped": sum(each.subscription.dropped for each in everyone if each.subscription),
+            "dropped": sum(map(_dropped, everyone)),
+            "ended": self._ended.stats(),
         }
+
+
+class Ended:
+    """What is remembered of the connections that are gone: counts, which only grow."""
+
+    def __init__(self) -> None:
+        self._reasons: Counter[str] = Counter()
+        self._messages = self._dropped = 0
+
+    def note(self, connection: SSEConnection, reason: CloseReason) -> None:
+        """Count one, which was dropped for ``reason`` if it had not ended before."""
+        self._reasons[connection.close_reason or reason] += 1
+        self._messages += connection.message_count
+        self._dropped += _dropped(connection)
+
+    def stats(self) -> dict[str, Any]:
+        """Count: ``total``, ``by_reason``, ``message_count``, ``dropped``."""
+        return {
+            "total": self._reasons.total(),
+            "by_reason": dict(self._reasons),
+            "message_count": self._messages,
+            "dropped": self._dropped,
+        }
+
+
+def _dropped(connection: SSEConnection) -> int:
+    follows = connection.subscription
+    return 0 if follows is None else follows.dropped
 
 
 def _facts(connection: SSEConnection) -> dict[str, Any]:

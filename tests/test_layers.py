@@ -54,7 +54,7 @@ ORDER = [name for layer in LAYERS.values() for name in layer]
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 
 # Folders that grow: a module in one that the table doesn't name has the layer of the folder.
-FOLDERS = {"templates": 2, "demo": 9}
+FOLDERS = {"templates": 2, "monitor": 9, "demo": 9}
 
 EVERYWHERE = {"pydantic", "pydantic_core", "typing_extensions"}
 ANYIO_FROM = 2

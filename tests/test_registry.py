@@ -129,6 +129,31 @@ async def test_a_removed_connection_is_disconnected() -> None:
     assert registry.get_connection("mine") is None
 
 
+async def test_a_connection_may_be_removed_for_another_reason() -> None:
+    """One that was kicked is told to stay away, after all that waited for it."""
+    async with ConnectionRegistry() as registry, probe(registry).get("/") as stream:
+        await stream.next_block()
+        [connection] = registry.get_connections()
+        await registry.publish("news", "last words")
+        await registry.remove_connection(connection.connection_id, CloseReason.KICKED)
+        blocks = await stream.read_until_end()
+    assert (blocks[-1].event, blocks[-1].data) == ("close", '{"reason": "kicked"}')
+    assert connection.close_reason is CloseReason.KICKED
+
+
+async def test_what_connections_got_is_counted_when_they_are_gone(
+    registry: ConnectionRegistry,
+) -> None:
+    """Of topics and of ``send``: a rate can be made of it, since it only grows."""
+    connection = await registry.add_connection("mine", topics=["news"])
+    position = await registry.publish("news", "x")
+    await happens(lambda: registry.position() == position)
+    await connection.send("y")
+    await registry.remove_connection("mine")
+    stats = registry.get_stats()
+    assert (stats["message_count"], stats["ended"]["message_count"]) == (0, 2)
+
+
 async def test_connections_are_listed_oldest_first() -> None:
     """All, of one type, and those that are active."""
     registry = ConnectionRegistry()
@@ -177,6 +202,7 @@ async def test_statistics_have_the_origins_counts_and_the_hubs(
         "by_type": {"user": 1, "job": 1},
         "message_count": 1,
         "dropped": 0,
+        "ended": {"total": 0, "by_reason": {}, "message_count": 0, "dropped": 0},
     }
     assert hub == {
         "position": str(position),

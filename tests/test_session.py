@@ -125,7 +125,16 @@ async def test_a_goodbye_is_for_clients_that_shall_come_back(reason: CloseReason
     """Not for one that left, was replaced, or may not have the stream any more."""
     session = ConnectionSession(SSEConnection("one"), retry=RETRY)
     session.end(reason)
-    assert [block.event for block in blocks(session.farewell())] == ["bye"] * (reason in GOODBYES)
+    events = [block.event for block in blocks(session.farewell())]
+    assert events.count("bye") == (reason in GOODBYES)
+    assert events.count("close") == (reason is CloseReason.KICKED)
+
+
+async def test_who_was_kicked_is_told_to_stay_away() -> None:
+    """By the event on which a page closes its stream for good, with the reason."""
+    session = ConnectionSession(SSEConnection("one"), retry=RETRY)
+    session.end(CloseReason.KICKED)
+    assert session.farewell() == b'event: close\ndata: {"reason": "kicked"}\n\n'
 
 
 async def test_the_goodbye_spreads_the_clients() -> None:

@@ -58,6 +58,22 @@ def test_dropping_ends_a_connection_for_the_reason_given(
     assert told.events[-1].reason is CloseReason.REPLACED
 
 
+def test_what_has_ended_is_counted_by_its_reason(table: ConnectionTable) -> None:
+    """Each once; the counts only grow."""
+    for reason in (CloseReason.KICKED, CloseReason.KICKED, CloseReason.REPLACED):
+        connection = SSEConnection("mine")
+        table.add(connection)
+        table.drop(connection, reason)
+        table.drop(connection, CloseReason.CLIENT_LEFT)
+    assert table.stats()["total"] == 0
+    assert table.stats()["ended"] == {
+        "total": 3,
+        "by_reason": {"kicked": 2, "replaced": 1},
+        "message_count": 0,
+        "dropped": 0,
+    }
+
+
 def test_dropping_an_old_connection_leaves_the_new_one_with_its_id(
     table: ConnectionTable, told: Recorder
 ) -> None:

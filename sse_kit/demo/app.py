@@ -19,24 +19,26 @@ from pydantic import ValidationError
 from starlette.middleware import Middleware
 from starlette.requests import Request  # noqa: TC002  FastHTML reads annotations
 from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount
 
 from sse_kit.demo.board import Board
 from sse_kit.demo.guard import Guard
 from sse_kit.demo.models import MESSAGE_LENGTH, Message, Topic
 from sse_kit.demo.page import HEAD, SCRIPT, DemoConfig, page
 from sse_kit.messages import SSEMessage
+from sse_kit.monitor import local_only, monitor
 from sse_kit.starlette import EventSourceResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection
 
 STATIC = {
-    "chart.js": "text/javascript",
-    "demo.css": "text/css",
-    "icon.svg": "image/svg+xml",
-    "stream.js": "text/javascript",
+    "chart.js": ("sse_kit.monitor", "text/javascript"),
+    "demo.css": ("sse_kit.demo", "text/css"),
+    "icon.svg": ("sse_kit.monitor", "image/svg+xml"),
+    "stream.js": ("sse_kit.demo", "text/javascript"),
 }
-"""The files of the page, beside ``demo.js``, which is rendered."""
+"""The files of the page and where they are, beside ``demo.js``, which is rendered."""
 
 CLIENTS = {
     "curl/": "curl",
@@ -62,6 +64,7 @@ def create_app(*, hosts: Collection[str] | None = None) -> FastHTML:
         sess_cls=None,
         secret_key=secrets.token_hex(),  # else FastHTML writes one to a file
         middleware=[Middleware(Guard, hosts=hosts)],
+        routes=[Mount("/monitor", app=monitor(board.registry, authorise=local_only))],
     )
     app.set_lifespan(board.lifespan)
     _serve_page(app, board)
@@ -71,7 +74,7 @@ def create_app(*, hosts: Collection[str] | None = None) -> FastHTML:
 
 
 def _serve_page(app: FastHTML, board: Board) -> None:
-    files = {name: _file(name, media_type) for name, media_type in STATIC.items()}
+    files = {name: (_text(package, name), kind) for name, (package, kind) in STATIC.items()}
     files["demo.js"] = (SCRIPT.render(DemoConfig()), "text/javascript")
 
     @app.route("/", methods="get")
@@ -134,8 +137,8 @@ def _take_posts(app: FastHTML, board: Board) -> None:
         return Response(status_code=HTTPStatus.ACCEPTED)
 
 
-def _file(name: str, media_type: str) -> tuple[str, str]:
-    return resources.files("sse_kit.demo").joinpath("static", name).read_text("utf-8"), media_type
+def _text(package: str, name: str) -> str:
+    return resources.files(package).joinpath("static", name).read_text("utf-8")
 
 
 def _client(user_agent: str) -> str:

@@ -195,7 +195,12 @@ def _job() -> FT:
 def _connections() -> FT:
     parts = ("id", "client", "age", "events")
     return Section(
-        Div(H2("Connections"), Span(id="connection-count", cls="count"), cls="row"),
+        Div(
+            H2("Connections"),
+            A("Monitor", href="monitor/", cls="more"),
+            Span(id="connection-count", cls="count"),
+            cls="row",
+        ),
         Table(
             Thead(Tr(*(Th(title, scope="col") for title in ("Id", "Client", "Age", "Events")))),
             Tbody(),

@@ -121,14 +121,16 @@ def style() -> str:
 
 def script_name() -> str:
     """Return the name that the runtime is served under, with a hash of what is in it."""
-    return f"sse_kit.{_hash(script())}.js"
+    return named("sse_kit", script(), "js")
 
 
 def style_name() -> str:
     """Return the name of the style sheet, likewise."""
-    return f"sse_kit.{_hash(style())}.css"
+    return named("sse_kit", style(), "css")
 
 
 @cache
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def named(stem: str, text: str, suffix: str) -> str:
+    """Return a file's name with a hash of what is in it."""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{stem}.{digest}.{suffix}"

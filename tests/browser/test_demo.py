@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.contrast import LOW_CONTRAST
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,41 +28,6 @@ CURSOR = r'("cursor":"[^".]+)\.[0-9]+'
 
 STOP_TIME = 2.0
 """Seconds in which Ctrl-C ends the demo, however many tabs are open."""
-
-# Contrast of text to what is behind it, by WCAG 2.2, 1.4.3; pairs that are too low come back.
-LOW_CONTRAST = """() => {
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const read = (colour) => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = colour;
-    canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const luminance = (colour) => {
-    const [r, g, b] = read(colour).map((part) => {
-      const value = part / 255;
-      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (element) => {
-    for (let each = element; each; each = each.parentElement) {
-      const colour = getComputedStyle(each).backgroundColor;
-      if (read(colour)[3] === 255) return colour;
-    }
-    return "white";
-  };
-  const ownText = (element) =>
-    [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-  return [...document.body.querySelectorAll("*")]
-    .filter((element) => element.checkVisibility() && ownText(element))
-    .map((element) => {
-      const pair = [getComputedStyle(element).color, behind(element)];
-      const [dark, light] = pair.map(luminance).sort((a, b) => a - b);
-      return [element.textContent.trim(), ...pair, (light + 0.05) / (dark + 0.05)];
-    })
-    .filter(([, , , contrast]) => contrast < 4.5);
-}"""
 
 
 def light(page: Page) -> Locator:
@@ -285,6 +252,25 @@ def test_a_stream_that_is_silent_is_replaced(context: BrowserContext, demo: Demo
     demo.process.send_signal(signal.SIGCONT)
     page.clock.fast_forward(15_000)
     expect(light(page)).to_have_text("Connected")
+
+
+def test_the_monitor_shows_the_tabs_and_kicks_one(
+    open_tab: OpenTab, complaints: Complaints
+) -> None:
+    """It is mounted beside the page; who was kicked says so, and stays away."""
+    kicked, other = open_tab(), open_tab()
+    expect(kicked.locator("#connection-count")).to_have_text("2")
+    kicked_id = kicked.locator("#connections tr[data-here=true] [data-part=id]").inner_text()
+    monitor = open_tab()
+    monitor.get_by_role("link", name="Monitor").click()
+    rows = monitor.locator("#rows tr")
+    expect(rows).to_have_count(2)
+    monitor.get_by_role("button", name=f"Kick {kicked_id}").click()
+    monitor.get_by_role("button", name="End it").click()
+    expect(rows).to_have_count(1)
+    expect(light(kicked)).to_have_text("Disconnected")
+    expect(light(other)).to_have_text("Connected")
+    assert complaints == []
 
 
 def test_ctrl_c_ends_it_under_open_tabs(open_tab: OpenTab, demo: DemoProcess) -> None:

@@ -66,7 +66,9 @@ def test_every_file_that_is_named_is_served(document: Document) -> None:
     """A static address leads to a file of the package."""
     named = {url.removeprefix("static/") for url in document.urls() if url.startswith("static/")}
     assert named <= {*STATIC, "demo.js"}
-    assert all(resources.files("sse_kit.demo").joinpath("static", name).is_file() for name in named)
+    places = {"demo.js": "sse_kit.demo", **{name: where for name, (where, _) in STATIC.items()}}
+    for name in named:
+        assert resources.files(places[name]).joinpath("static", name).is_file()
 
 
 def test_no_script_or_style_is_inline(document: Document) -> None:

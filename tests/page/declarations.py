@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -50,7 +51,13 @@ SCALARS: dict[object, str] = {
 
 def declarations() -> str:
     """Return ``models.d.ts``."""
-    return HEAD + "".join(map(_interface, models())) + TAIL
+    return HEAD + interfaces(ClientConfig) + TAIL
+
+
+def interfaces(*roots: type[BaseModel]) -> str:
+    """Return an interface for each model that the roots hold, and for themselves."""
+    found = dict.fromkeys(model for root in roots for model in models(root))
+    return "".join(map(_interface, found))
 
 
 def models(root: type[BaseModel] = ClientConfig) -> list[type[BaseModel]]:
@@ -81,6 +88,8 @@ def typed(annotation: Annotation) -> str:
     """Return the type in TypeScript of what pydantic writes for ``annotation`` as JSON."""
     origin: Annotation = get_origin(annotation)
     arguments = get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        origin, arguments = Literal, tuple(annotation)
     if origin in (Union, types.UnionType):
         return " | ".join(map(typed, arguments))
     if origin is Literal:

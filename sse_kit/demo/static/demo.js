@@ -103,9 +103,10 @@ const STATES = {
   connecting: "Connecting",
   connected: "Connected",
   reconnecting: "Reconnecting",
+  disconnected: "Disconnected",
 };
 
-/** @param {import("./stream.js").State} state */
+/** @param {keyof STATES} state */
 function showState(state) {
   element("light").dataset.state = state;
   const text = element("light-text");
@@ -284,6 +285,10 @@ stream.on("job", showJob);
 stream.on("connections", showConnections);
 stream.on("gap", showGap);
 stream.on("bye", () => showState("reconnecting"));
+stream.on("close", () => {
+  stream.close();
+  showState("disconnected");
+});
 stream.open();
 
 // A page that the browser keeps for the back button holds no connection meanwhile.

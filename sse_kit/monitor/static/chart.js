@@ -15,10 +15,10 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
  * @param {number} start  x of the oldest; the others follow one by one
  */
 function curve(ys, start) {
-  const rises = ys.slice(1).map((y, index) => y - ys[index]);
+  const rises = ys.map((y, index) => y - (ys[index - 1] ?? y));
   const slopes = ys.map((_, index) => {
-    const before = rises[index - 1] ?? 0;
-    const after = rises[index] ?? 0;
+    const before = rises[index] ?? 0;
+    const after = rises[index + 1] ?? 0;
     if (before * after <= 0) return 0;
     const limit = 3 * Math.min(Math.abs(before), Math.abs(after));
     return Math.sign(after) * Math.min(Math.abs(before + after) / 2, limit);
@@ -26,8 +26,9 @@ function curve(ys, start) {
   const pieces = ys.map((y, index) => {
     if (index === 0) return `M${start} ${y}`;
     const x = start + index;
-    const from = ys[index - 1] + slopes[index - 1] / 3;
-    return `C${x - 2 / 3} ${from} ${x - 1 / 3} ${y - slopes[index] / 3} ${x} ${y}`;
+    const from = (ys[index - 1] ?? y) + (slopes[index - 1] ?? 0) / 3;
+    const to = y - (slopes[index] ?? 0) / 3;
+    return `C${x - 2 / 3} ${from} ${x - 1 / 3} ${to} ${x} ${y}`;
   });
   return pieces.join("");
 }
@@ -44,7 +45,7 @@ export class Chart {
    * @param {object} options
    * @param {number} options.samples   how many are shown
    * @param {number} options.series    how many lines
-   * @param {number} [options.ceiling] value at the top; without it the largest one shown
+   * @param {number | undefined} [options.ceiling]  value at the top; else the largest one shown
    */
   constructor(place, { samples, series, ceiling }) {
     this.#span = samples - 1;
@@ -67,7 +68,7 @@ export class Chart {
    */
   push(values) {
     this.#series.forEach((series, index) => {
-      series.values.push(values[index]);
+      series.values.push(values[index] ?? 0);
       series.values.splice(0, series.values.length - this.#span - 2);
     });
     this.#draw();
