@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ OpenPage: TypeAlias = "Callable[[str], Page]"
 def wait(page: Page, condition: str) -> None:
     """Wait until an expression of the page is true."""
     page.wait_for_function(condition, timeout=PATIENCE)
+
+
+def wait_until(page: Page, condition: Callable[[], object]) -> None:
+    """Wait for what Playwright tells of a page: it does so while it is asked something."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        page.evaluate("new Promise((resolve) => setTimeout(resolve, 10))")
 
 
 def states(page: Page) -> list[list[Any]]:

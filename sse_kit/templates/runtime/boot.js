@@ -1,7 +1,11 @@
 import { channels } from "./channel.js";
 import { BLOCKS, config, configure, takeBlocks } from "./config.js";
 import { connect, connectStream } from "./connect.js";
+import { joinHtmx2 } from "./htmx2.js";
+import { joinHtmx4 } from "./htmx4.js";
 import { closeRemoved, watchPage } from "./lifecycle.js";
+import { lookSoon, watchForMisuse } from "./misuse.js";
+import { askAgain, watchStats } from "./stats.js";
 import { INDICATORS, showStatus } from "./status.js";
 
 /** What the page's changes are searched for. */
@@ -9,14 +13,18 @@ const MARKS = `${BLOCKS}, ${INDICATORS}`;
 
 /** Read the blocks that came into the document, and open the streams they name. */
 function readBlocks() {
-  for (const block of takeBlocks(document)) {
-    configure(block);
-    for (const stream of block.streams ?? []) connectStream(stream, block.cursor);
+  const blocks = takeBlocks(document);
+  blocks.forEach(configure);
+  if (config.debug) watchForMisuse();
+  if (blocks.some(({ stats }) => stats)) askAgain();
+  for (const { streams = [], cursor } of blocks) {
+    streams.forEach((stream) => connectStream(stream, cursor));
   }
 }
 
 /** @param {MutationRecord[]} records */
 function lookAtChanges(records) {
+  if (config.debug) lookSoon();
   if (records.some(({ removedNodes }) => removedNodes.length)) closeRemoved();
   const added = records.flatMap((record) => [...record.addedNodes]);
   const matters = added.some(
@@ -32,6 +40,9 @@ export function boot() {
   if ("sseKit" in window) return;
   Object.assign(window, { sseKit: Object.freeze({ channels, config, connect }) });
   watchPage();
+  joinHtmx2();
+  joinHtmx4();
+  watchStats();
   readBlocks();
   showStatus();
   new MutationObserver(lookAtChanges).observe(document, { childList: true, subtree: true });
