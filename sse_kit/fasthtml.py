@@ -42,7 +42,7 @@ PREFIX = "/sse-kit"
 """Where the runtime is served, if nothing else is said."""
 
 HTMX_2_EXTENSION = "https://cdn.jsdelivr.net/npm/htmx-ext-sse@2.2.4/sse.js"
-HTMX_2_INTEGRITY = "sha384-TODO"
+HTMX_2_INTEGRITY = "sha384-QA9wXqexhwzXTuTvuF5QP82pddm3R2hy81UzXi7ioNTqNF2b75hlkkSGjafohhL3"
 """FastHTML has no entry for it: ``exts="sse"`` is a KeyError (0.14)."""
 
 _CORE = re.compile(r"htmx\.org@(?P<version>[24])[\d.]*/dist/htmx(?:\.min)?\.js$")

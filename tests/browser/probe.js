@@ -6,7 +6,9 @@ document.addEventListener("sse:state", ({ detail: { source, ...change } }) => {
   states.push({ url: new URL(source.url).pathname, ...change });
 });
 for (const type of ["sse:gap", "sse:healed"]) {
-  document.addEventListener(type, ({ detail: { source, ...detail } }) => told.push({ type, ...detail }));
+  document.addEventListener(type, ({ detail: { source, ...detail } }) =>
+    told.push({ type, ...detail }),
+  );
 }
 window.follow = (connection) => {
   connection.addEventListener("sse:event", ({ detail }) => messages.push(detail));

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import HTMLResponse, Response
 
-from sse_kit.templates.client import ClientConfig, StreamConfig
+from sse_kit.templates.client import ClientConfig, ConnectionConfig, StreamConfig, block
 from tests.browser.site import QUICK
 from tests.browser.watch import connected, data, states, wait, wait_for
 
@@ -157,3 +157,46 @@ def test_an_eventsource_hears_names_that_are_listened_for_later(
     connected(page)
     site.publish(topic, "x", event="late")
     wait(page, "messages.length === 1")
+
+
+def test_a_listener_that_fails_disturbs_nobody(
+    site: Site, topic: str, open_page: OpenPage, complaints: Complaints
+) -> None:
+    """Its error is reported, and the stream goes on."""
+    page = open_page(site.live_page(topic))
+    connected(page)
+    page.evaluate(
+        """() => {
+          const [channel] = sseKit.channels;
+          channel.onmessage = () => { throw new Error("planted 1"); };
+          channel.addEventListener("message", () => { throw new Error("planted 2"); });
+        }"""
+    )
+    site.publish(topic, "a", "b")
+    wait(page, "messages.length >= 2")
+    assert len(states(page)) == 2
+    assert [text[-9:] for text in complaints] == ["planted 1", "planted 2"] * 2
+
+
+def test_a_block_that_is_no_json_is_reported_and_left_out(
+    site: Site, topic: str, open_page: OpenPage, complaints: Complaints
+) -> None:
+    """The others count."""
+    bad = '<script type="application/json" data-sse-kit>{oops}</script>'
+    config = ClientConfig(connection=QUICK, streams=(StreamConfig(url=f"/events/{topic}"),))
+    page = open_page(site.page(config, head=bad))
+    connected(page)
+    assert len(complaints) == 1
+    assert "JSON" in complaints[0]
+
+
+def test_all_blocks_are_read_before_a_stream_is_opened(
+    site: Site, topic: str, open_page: OpenPage
+) -> None:
+    """What a later one sets is true for the streams of those before it."""
+    first = ClientConfig(streams=(StreamConfig(url=f"/events/{topic}"),), connection=QUICK)
+    second = ClientConfig(connection=ConnectionConfig(max_retries=0))
+    site.before[topic] = [Response(status_code=500)]
+    page = open_page(site.page(first, block(second)))
+    wait_for(page, "error", "max-retries")
+    assert page.evaluate("sseKit.config.connection.baseDelay") == QUICK.base_delay

@@ -178,7 +178,11 @@ for (const type of ["text/html", "text/event-streamer", "application/json", ""])
   });
 }
 
-for (const type of ["TEXT/Event-Stream", "text/event-stream;charset=utf-8", "text/event-stream ;"]) {
+for (const type of [
+  "TEXT/Event-Stream",
+  "text/event-stream;charset=utf-8",
+  "text/event-stream ;",
+]) {
   test(`the content type ${type} is that of a stream`, async () => {
     open();
     await last().stream("data: x\n\n", type);
@@ -273,7 +277,10 @@ test("the close event is delivered, and ends it", async () => {
   const connection = open();
   await last().stream("event: close\ndata\n\ndata: never\n\n");
   assert.deepEqual(told().at(-1), "disconnected/ended close-event");
-  assert.deepEqual(messages.map(({ type }) => type), ["close"]);
+  assert.deepEqual(
+    messages.map(({ type }) => type),
+    ["close"],
+  );
   assert.equal(connection.readyState, 2);
   assert.equal(last().aborted, true);
 });
@@ -433,7 +440,13 @@ test("what is held comes on release, but for what the page has from elsewhere", 
   await last().write("id: e.10\ndata: 10\n\ndata: sent\n\nid: e.11\ndata: 11\n\n");
   assert.equal(messages.length, 1);
   connection.release("e.12");
-  assert.deepEqual(messages.map(({ data }) => data), ["9", "sent"]);
+  assert.deepEqual(
+    messages.map(({ data }) => data),
+    ["9", "sent"],
+  );
   await last().write("id: e.12\ndata: 12\n\nid: e.13\ndata: 13\n\nid: f.1\ndata: new log\n\n");
-  assert.deepEqual(messages.map(({ data }) => data), ["9", "sent", "13", "new log"]);
+  assert.deepEqual(
+    messages.map(({ data }) => data),
+    ["9", "sent", "13", "new log"],
+  );
 });

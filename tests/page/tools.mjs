@@ -45,7 +45,9 @@ class Call {
   /** Begin a stream; `write` and `end` go on with it. */
   async stream(text = "", type = "text/event-stream") {
     const body = new ReadableStream({ start: (controller) => (this.controller = controller) });
-    this.init.signal.addEventListener("abort", () => this.controller.error(this.init.signal.reason));
+    this.init.signal.addEventListener("abort", () =>
+      this.controller.error(this.init.signal.reason),
+    );
     await this.answer(200, { "Content-Type": type }, body);
     await this.write(text);
   }

@@ -1,5 +1,5 @@
 import { channels } from "./channel.js";
-import { BLOCKS, config, configure, takeBlocks } from "./config.js";
+import { BLOCKS, config, configure, cursorOf, takeBlocks } from "./config.js";
 import { connect, connectStream } from "./connect.js";
 import { joinHtmx2 } from "./htmx2.js";
 import { joinHtmx4 } from "./htmx4.js";
@@ -11,15 +11,14 @@ import { INDICATORS, showStatus } from "./status.js";
 /** What the page's changes are searched for. */
 const MARKS = `${BLOCKS}, ${INDICATORS}`;
 
-/** Read the blocks that came into the document, and open the streams they name. */
+/** Read the blocks that came into the document, and then open the streams that they name. */
 function readBlocks() {
   const blocks = takeBlocks(document);
   blocks.forEach(configure);
   if (config.debug) watchForMisuse();
   if (blocks.some(({ stats }) => stats)) askAgain();
-  for (const { streams = [], cursor } of blocks) {
-    streams.forEach((stream) => connectStream(stream, cursor));
-  }
+  const cursor = cursorOf(blocks);
+  for (const stream of blocks.flatMap(({ streams = [] }) => streams)) connectStream(stream, cursor);
 }
 
 /** @param {MutationRecord[]} records */

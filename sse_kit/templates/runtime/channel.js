@@ -40,7 +40,7 @@ export class Channel extends EventTarget {
   lastEventId;
 
   #detail = NEW;
-  /** What waits for `release`, and whether it has an id of its own. @type {[Message, boolean][] | null} */
+  /** What waits, and whether it has an id of its own. @type {[Message, boolean][] | null} */
   #held = null;
   /** What is at or before this position, the page has from elsewhere. */
   #seen = "";
@@ -54,6 +54,12 @@ export class Channel extends EventTarget {
     this.url = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
     this.element = element;
     this.lastEventId = lastEventId;
+    // As listeners, so that what they throw is reported, and disturbs nobody.
+    super.addEventListener("open", (event) => this.onopen?.(event));
+    super.addEventListener("error", (event) => this.onerror?.(event));
+    super.addEventListener("message", (event) => {
+      this.onmessage?.(/** @type {MessageEvent} */ (event));
+    });
   }
 
   /** @returns {Readonly<Status>} */
@@ -84,8 +90,8 @@ export class Channel extends EventTarget {
     const detail = { ...this.#detail, previous, lastEventId: this.lastEventId };
     this.element?.setAttribute("data-sse-state", state);
     this.tell("sse:state", detail);
-    if (given.phase === "open") this.#fire(new Event("open"));
-    if (given.phase === "waiting" || state === "error") this.#fire(new Event("error"));
+    if (given.phase === "open") this.dispatchEvent(new Event("open"));
+    if (given.phase === "waiting" || state === "error") this.dispatchEvent(new Event("error"));
   }
 
   /**
@@ -97,7 +103,9 @@ export class Channel extends EventTarget {
   tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
     const place = this.element?.isConnected ? this.element : globalThis.document;
-    place?.dispatchEvent(new CustomEvent(type, { detail: { ...detail, source: this }, bubbles: true }));
+    place?.dispatchEvent(
+      new CustomEvent(type, { detail: { ...detail, source: this }, bubbles: true }),
+    );
   }
 
   /** @param {Message} message */
@@ -144,15 +152,7 @@ export class Channel extends EventTarget {
     }
     const { type, ...init } = message;
     this.dispatchEvent(new CustomEvent("sse:event", { detail: message }));
-    this.#fire(new MessageEvent(type, { ...init, origin: new URL(this.url).origin }));
-  }
-
-  /** @param {Event} event */
-  #fire(event) {
-    this.dispatchEvent(event);
-    if (event.type === "open") this.onopen?.(event);
-    else if (event.type === "error") this.onerror?.(event);
-    else if (event.type === "message") this.onmessage?.(/** @type {MessageEvent} */ (event));
+    this.dispatchEvent(new MessageEvent(type, { ...init, origin: new URL(this.url).origin }));
   }
 }
 

@@ -23,7 +23,7 @@ export function configure({ streams, ...sections }) {
 }
 
 /**
- * Read the data blocks of a document, each once.
+ * Read the data blocks of a document, each once; one that is no JSON is reported, and left out.
  *
  * @param {ParentNode} root
  * @returns {Overrides[]}
@@ -32,6 +32,20 @@ export function takeBlocks(root) {
   return [...root.querySelectorAll(BLOCKS)].flatMap((block) => {
     if (block.hasAttribute("data-sse-read")) return [];
     block.setAttribute("data-sse-read", "");
-    return [JSON.parse(block.textContent ?? "")];
+    try {
+      return [JSON.parse(block.textContent ?? "")];
+    } catch (error) {
+      reportError(error);
+      return [];
+    }
   });
+}
+
+/**
+ * The position that a document, or a part of one, was rendered at: the last that its blocks tell.
+ *
+ * @param {Overrides[]} blocks
+ */
+export function cursorOf(blocks) {
+  return blocks.reduce((found, { cursor }) => cursor || found, "");
 }

@@ -13,7 +13,7 @@ import { attend } from "./lifecycle.js";
  */
 export function connect(url, options = {}) {
   const settings = { ...config.connection, ...options };
-  settings.lastEventId ??= cursorFor(settings.element ?? null);
+  settings.lastEventId ??= cursorFor(settings.element ?? null, pageCursor());
   const connection = new Connection(String(url), settings);
   healGaps(connection, settings);
   attend(connection);
@@ -22,29 +22,31 @@ export function connect(url, options = {}) {
 }
 
 /**
- * Return where the page was rendered, so that nothing after it is lost: the `data-sse-cursor` of
- * the element or one around it, or else, until the page has loaded, the cursor of the page.
+ * Return where the content of an element was rendered, so that nothing after it is lost: the
+ * `data-sse-cursor` of it or of what is around it, or else that of the page or fragment it is in.
  *
  * @param {Element | null} element
+ * @param {string} otherwise
  */
-export function cursorFor(element) {
-  const near = element?.closest("[data-sse-cursor]")?.getAttribute("data-sse-cursor");
-  return near ?? (document.readyState === "complete" ? "" : config.cursor);
+export function cursorFor(element, otherwise) {
+  const near = element?.closest("[data-sse-cursor]");
+  return near?.getAttribute("data-sse-cursor") ?? otherwise;
+}
+
+/** What comes after the page has loaded was not rendered with it. */
+function pageCursor() {
+  return document.readyState === "complete" ? "" : config.cursor;
 }
 
 /**
  * Open a stream that a data block names.
  *
  * @param {StreamOverrides} stream
- * @param {string} [blockCursor]
+ * @param {string} cursor  where the page or fragment that the block is in was rendered
  */
-export function connectStream(stream, blockCursor) {
-  const { url, element, events = [], onGap = {}, connection, cursor = blockCursor } = stream;
-  return connect(url, {
-    ...connection,
-    element: element ? document.querySelector(element) : null,
-    events,
-    onGap,
-    ...(cursor ? { lastEventId: cursor } : {}),
-  });
+export function connectStream(stream, cursor) {
+  const { url, element: selector, events = [], onGap = {}, connection } = stream;
+  const element = selector ? document.querySelector(selector) : null;
+  const lastEventId = stream.cursor || cursorFor(element, cursor);
+  return connect(url, { ...connection, element, events, onGap, lastEventId });
 }

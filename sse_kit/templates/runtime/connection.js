@@ -67,7 +67,8 @@ export class Connection extends Channel {
   /** Begin. */
   open() {
     channels.add(this);
-    if (this.#pauses.size) this.move("connecting", { phase: "paused", reason: this.#pauseReason });
+    const reason = this.#pauseReason;
+    if (reason) this.move("connecting", { phase: "paused", reason });
     else this.#begin("connecting", "new");
   }
 
@@ -82,7 +83,8 @@ export class Connection extends Channel {
     this.#stop();
     this.#attempt = 0;
     channels.add(this);
-    if (this.#pauses.size) this.move("disconnected", { phase: "paused", reason: this.#pauseReason });
+    const reason = this.#pauseReason;
+    if (reason) this.move("disconnected", { phase: "paused", reason });
     else this.#begin("reconnecting", "requested");
   }
 
@@ -106,7 +108,8 @@ export class Connection extends Channel {
   /** A server that asked for time gets it. */
   wake() {
     const { phase, reason } = this.detail;
-    if (phase === "waiting" && reason !== "http" && reason !== "bye") this.#begin("reconnecting", reason);
+    const wasAsked = reason === "http" || reason === "bye";
+    if (phase === "waiting" && !wasAsked) this.#begin("reconnecting", reason);
   }
 
   /**
@@ -124,6 +127,7 @@ export class Connection extends Channel {
     return channels.has(this) && this.detail.phase !== "ended";
   }
 
+  /** @returns {string} "" if there is none */
   get #pauseReason() {
     return [...this.#pauses][0] ?? "";
   }

@@ -2,7 +2,7 @@
 /** @import { Settings } from "./types.js" */
 import { backoff, later } from "./backoff.js";
 import { isUpTo } from "./channel.js";
-import { takeBlocks } from "./config.js";
+import { cursorOf, takeBlocks } from "./config.js";
 
 const MARK = "data-sse-on-gap";
 const ATTEMPTS = 5;
@@ -82,7 +82,12 @@ async function heal(place, url, settings) {
  */
 async function refetch(place, url, { headers, credentials, connectTimeout }) {
   const signal = connectTimeout === null ? null : AbortSignal.timeout(connectTimeout);
-  const answer = await fetch(url, { headers: headers ?? {}, credentials, cache: "no-store", signal });
+  const answer = await fetch(url, {
+    headers: headers ?? {},
+    credentials,
+    cache: "no-store",
+    signal,
+  });
   if (!answer.ok) throw new Error(`${url} answered ${answer.status}`);
   const template = document.createElement("template"); // its scripts never run
   template.innerHTML = await answer.text();
@@ -90,7 +95,7 @@ async function refetch(place, url, { headers, credentials, connectTimeout }) {
   const found = place.id && template.content.getElementById(place.id);
   place.replaceChildren(...(found || template.content).childNodes);
   /** @type {any} */ (globalThis).htmx?.process(place);
-  return answer.headers.get("SSE-Cursor") ?? blocks.find((block) => block.cursor)?.cursor ?? "";
+  return answer.headers.get("SSE-Cursor") ?? cursorOf(blocks);
 }
 
 /**

@@ -3,7 +3,7 @@ import { connect } from "./connect.js";
 import { addressOf } from "./places.js";
 import { safeFor } from "./safe_html.js";
 
-const utf8 = new TextEncoder();
+const encoder = new TextEncoder();
 
 /**
  * Have the streams of htmx 4 and its `hx-sse` extension be the kit's, whenever it is loaded: they
@@ -43,7 +43,7 @@ function body(url, { headers, signal }, element) {
     start(controller) {
       stream.addEventListener("sse:event", (event) => {
         const { detail } = /** @type {CustomEvent<Message>} */ (event);
-        if (open) controller.enqueue(utf8.encode(frame(detail, element, events)));
+        if (open) controller.enqueue(encoder.encode(frame(detail, element, events)));
       });
       stream.addEventListener("sse:state", () => {
         // After an error it may be connected again, and goes on.

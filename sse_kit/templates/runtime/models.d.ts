@@ -28,6 +28,13 @@ export interface StatusConfig {
   error: string;
 }
 
+export interface StatsConfig {
+  endpoint: string;
+  interval: number;
+  timeout: number;
+  event: string;
+}
+
 export interface StreamConfig {
   url: string;
   element: string;
@@ -41,8 +48,10 @@ export interface ClientConfig {
   connection: ConnectionConfig;
   lifecycle: LifecycleConfig;
   status: StatusConfig;
+  stats: StatsConfig;
   streams: readonly StreamConfig[];
   cursor: string;
+  debug: boolean;
 }
 
 /** What a data block holds: what is not the default. */

@@ -14,7 +14,8 @@ connect("/events", { patience: 1 });
 connect("/events", { baseDelay: "1s" });
 
 news.addEventListener("sse:state", ({ detail }) => {
-  const { state, phase, reason, attempt, delay, status, previous, lastEventId }: StateChange = detail;
+  const { state, phase, reason, attempt, delay, status, previous, lastEventId }: StateChange =
+    detail;
   if (state === "reconnecting" && phase === "waiting") console.log(reason, attempt, delay, status);
   console.log(previous?.length, lastEventId.length);
   // @ts-expect-error no such state
