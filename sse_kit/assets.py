@@ -18,6 +18,7 @@ from sse_kit.templates import bundle
 if TYPE_CHECKING:
     from sse_kit.asgi import Message, Receive, Scope, Send
 
+SCRIPT = "text/javascript; charset=utf-8"
 FOR_EVER = b"public, max-age=31536000, immutable"
 """One year is as good as for ever (RFC 9111, 5.2.2.1; RFC 8246)."""
 
@@ -63,9 +64,11 @@ class Assets:
 
     @cached_property
     def _files(self) -> dict[str, Asset]:
-        script = Asset("text/javascript; charset=utf-8", bundle.script().encode())
-        style = Asset("text/css; charset=utf-8", bundle.style().encode())
-        return {bundle.script_name(): script, bundle.style_name(): style}
+        return {
+            bundle.script_name(): Asset(SCRIPT, bundle.script().encode()),
+            bundle.debug_name(): Asset(SCRIPT, bundle.debug_script().encode()),
+            bundle.style_name(): Asset("text/css; charset=utf-8", bundle.style().encode()),
+        }
 
 
 assets = Assets()

@@ -79,11 +79,15 @@ def sse_headers(
     app without a route for it; then ``prefix`` is not used, and the status has no style.
     """
     block = () if config is None else (sse_config(config),)
+    debug = config is not None and config.debug
     if inline:
-        return (*block, Script(bundle.script(), type="module", nonce=nonce))
+        texts = (bundle.debug_script(), bundle.script())[not debug :]
+        return (*block, *(Script(text, type="module", nonce=nonce) for text in texts))
+    names = (bundle.debug_name(), bundle.script_name())[not debug :]
+    sources = [f"{prefix}/{name}" for name in names]
     style = Link(rel="stylesheet", href=f"{prefix}/{bundle.style_name()}", nonce=nonce)
-    source = f"{prefix}/{bundle.script_name()}"
-    return (style, *block, Script(src=source, type="module", nonce=nonce))
+    scripts = (Script(src=source, type="module", nonce=nonce) for source in sources)
+    return (style, *block, *scripts)
 
 
 def sse_config(config: ClientConfig) -> FT:

@@ -112,7 +112,8 @@ class ClientConfig(ScriptConfig):
 
     ``cursor`` is the position of the log, taken before the page's content was queried: streams that
     are opened while the page loads go on from there, so nothing falls between. ``debug`` has the
-    page write to its console what streams do, and what in it cannot work, with the remedy.
+    page write to its console what streams do, and what in it cannot work, with the remedy; it
+    needs a module of its own, which ``sse_headers`` adds.
     """
 
     connection: ConnectionConfig = ConnectionConfig()

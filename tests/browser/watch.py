@@ -26,7 +26,7 @@ def wait_until(page: Page, condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE / 1000
     while not condition():
         assert time.monotonic() < deadline, "it did not come"
-        page.evaluate("new Promise((resolve) => setTimeout(resolve, 10))")
+        page.wait_for_timeout(10)
 
 
 def states(page: Page) -> list[list[Any]]:

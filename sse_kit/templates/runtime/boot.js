@@ -4,7 +4,6 @@ import { connect, connectStream } from "./connect.js";
 import { joinHtmx2 } from "./htmx2.js";
 import { joinHtmx4 } from "./htmx4.js";
 import { closeRemoved, watchPage } from "./lifecycle.js";
-import { lookSoon, watchForMisuse } from "./misuse.js";
 import { askAgain, watchStats } from "./stats.js";
 import { INDICATORS, showStatus } from "./status.js";
 
@@ -15,7 +14,6 @@ const MARKS = `${BLOCKS}, ${INDICATORS}`;
 function readBlocks() {
   const blocks = takeBlocks(document);
   blocks.forEach(configure);
-  if (config.debug) watchForMisuse();
   if (blocks.some(({ stats }) => stats)) askAgain();
   const cursor = cursorOf(blocks);
   for (const stream of blocks.flatMap(({ streams = [] }) => streams)) connectStream(stream, cursor);
@@ -23,7 +21,6 @@ function readBlocks() {
 
 /** @param {MutationRecord[]} records */
 function lookAtChanges(records) {
-  if (config.debug) lookSoon();
   if (records.some(({ removedNodes }) => removedNodes.length)) closeRemoved();
   const added = records.flatMap((record) => [...record.addedNodes]);
   const matters = added.some(

@@ -88,8 +88,10 @@ class HtmxSource extends EventTarget {
   #relay = (event) => {
     if (event.currentTarget !== this.#stream) return;
     const { type } = event;
+    const { data, lastEventId, origin } = /** @type {MessageEvent} */ (event);
+    const isMessage = event instanceof MessageEvent;
     this.dispatchEvent(
-      event instanceof MessageEvent ? new MessageEvent(type, event) : new Event(type),
+      isMessage ? new MessageEvent(type, { data, lastEventId, origin }) : new Event(type),
     );
   };
 }

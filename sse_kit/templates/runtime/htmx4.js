@@ -22,9 +22,27 @@ function takeOver(event) {
   /** @type {Element} */
   const element = ctx.sourceElement;
   if (addressOf(element) !== ctx.request.action) return;
-  ctx.request.sse = { ...ctx.request.sse, reconnect: false, pauseOnBackground: false };
+  keepOut(element);
   ctx.fetch = async (/** @type {string} */ url, /** @type {any} */ request) =>
     new Response(body(url, request, element), { headers: { "Content-Type": "text/event-stream" } });
+}
+
+/**
+ * Tell the extension, by the attribute that it reads, to leave connections alone. There may be JSON
+ * in it already, or words, of which the last count.
+ *
+ * @param {Element} element
+ */
+function keepOut(element) {
+  const said = element.getAttribute("hx-config") ?? element.getAttribute("data-hx-config") ?? "";
+  const words = "sse.reconnect:false sse.pauseOnBackground:false";
+  if (said.startsWith("{")) {
+    const { sse, ...rest } = JSON.parse(said);
+    const json = { ...rest, sse: { ...sse, reconnect: false, pauseOnBackground: false } };
+    element.setAttribute("hx-config", JSON.stringify(json));
+  } else if (!said.endsWith(words)) {
+    element.setAttribute("hx-config", `${said} ${words}`);
+  }
 }
 
 /**

@@ -4,46 +4,37 @@ import { connecting } from "./places.js";
  * What a stream may put into the page, unless the element that shows it says `data-sse-trusted`:
  * HTML as the standard has it, without what runs, loads documents, or makes a library act.
  *
- * A list of what stays, not of what goes: nobody knows all attributes that some library runs. So
- * there are no `data-` attributes, and of htmx's only `hx-swap-oob`, inside limits (see
- * `staysInside`). Of what is not on the list, the text stays; of what holds other languages,
- * nothing. Forms go too: they act for whoever is logged in, and hide the properties of elements
- * behind their fields.
+ * These are lists of what stays, not of what goes: nobody knows all attributes that some library
+ * runs. So there are no `data-` attributes, and of htmx's only `hx-swap-oob`, inside limits (see
+ * `staysInside`). Of other elements the text stays, but for those in `DROPPED`, which hold other
+ * languages; and forms, which act for whoever is logged in, and whose fields hide their methods.
  */
+const ELEMENTS = words(`a abbr address article aside b bdi bdo blockquote br button caption circle
+  cite code col colgroup dd del details dfn div dl dt em ellipse fieldset figcaption figure footer g
+  h1 h2 h3 h4 h5 h6 header hr i img input ins kbd label legend li line main mark meter nav ol
+  optgroup option output p path picture polygon polyline pre progress q rect s samp section select
+  small source span strong sub summary sup svg table tbody td template text textarea tfoot th thead
+  time tr tspan u ul use var wbr`);
 
-const HTML = "http://www.w3.org/1999/xhtml";
-const SVG = "http://www.w3.org/2000/svg";
+const ATTRIBUTES = words(`abbr alt checked cite class cols colspan cx cy d datetime dir disabled
+  download dx dy headers height hidden high href hreflang hx-swap-oob id inputmode label lang list
+  low max maxlength media min minlength multiple opacity open optimum pattern placeholder points r
+  readonly rel required reversed role rows rowspan rx ry scope selected size sizes span src srcset
+  start step style tabindex target title transform translate type value viewBox width wrap x x1 x2
+  xmlns y y1 y2`);
 
-/** @param {string} text */
-const words = (text) => new Set(text.trim().split(/\s+/));
+/** As `stroke-width`, `aria-label`. */
+const FAMILIES = /^(?:aria|fill|font|stroke|text)(?:-|$)/;
 
-/** @type {Record<string, Set<string>>} */
-const ELEMENTS = {
-  [HTML]: words(`a abbr address article aside audio b bdi bdo blockquote br button caption cite code
-    col colgroup data datalist dd del details dfn div dl dt em fieldset figcaption figure footer h1
-    h2 h3 h4 h5 h6 header hgroup hr i img input ins kbd label legend li main mark menu meter nav ol
-    optgroup option output p picture pre progress q rp rt ruby s samp search section select small
-    source span strong sub summary sup table tbody td template textarea tfoot th thead time tr track
-    u ul var video wbr`),
-  [SVG]: words(`circle clipPath defs desc ellipse g line linearGradient mask path polygon polyline
-    radialGradient rect stop svg symbol text tspan use`),
-};
-
-/** Beside `aria-…`. */
-const ATTRIBUTES = words(`abbr alt checked cite class clip-path clip-rule cols colspan controls cx cy
-  d datetime default dir disabled dominant-baseline download dx dy fill fill-opacity fill-rule
-  font-size font-weight fx fy gradientTransform gradientUnits headers height hidden high href
-  hreflang hx-swap-oob id inputmode kind label lang list loading loop low mask max maxlength min
-  minlength multiple muted offset opacity open optimum pattern placeholder points poster preload
-  preserveAspectRatio r readonly rel required reversed role rows rowspan rx ry scope selected size
-  sizes span src srclang start step stop-color stop-opacity stroke stroke-dasharray
-  stroke-dashoffset stroke-linecap stroke-linejoin stroke-opacity stroke-width style tabindex target
-  text-anchor title transform translate type value viewBox width wrap x x1 x2 xmlns y y1 y2`);
-
-const DROPPED = words(`form iframe math noembed noframes noscript object plaintext script style title
-  xmp`);
+const DROPPED =
+  "form,iframe,math,noembed,noframes,noscript,object,plaintext,script,style,title,xmp";
 
 const ROUNDS = 4;
+
+/** @param {string} text */
+function words(text) {
+  return new Set(text.split(/\s+/));
+}
 
 /**
  * Return the HTML of a message as `element` may show it.
@@ -53,84 +44,67 @@ const ROUNDS = 4;
  */
 export function safeFor(element, html) {
   if (element.closest("[data-sse-trusted]")) return html;
-  const { text, taken } = safeHtml(html, (target) => mayChange(element, target));
+  /** @type {Set<string>} */
+  const taken = new Set();
+  const safe = safeHtml(html, element, taken);
   if (taken.size) {
     const detail = { taken: [...taken] };
     element.dispatchEvent(new CustomEvent("sse:cleaned", { detail, bubbles: true }));
   }
-  return text;
+  return safe;
 }
 
 /**
- * Return `html` without what may act, and what was taken out of it.
+ * Return `html` without what may act, and tell what was taken out.
  *
- * The text that is returned was written from a clean tree, and found clean when it was read again:
- * one that a parser reads differently the second time is not. In doubt all of it is plain text.
+ * What is returned was written from a clean tree, and found clean when it was read again: a text
+ * that a parser reads differently the second time is not. In doubt all of it is plain text.
  *
  * @param {string} html
- * @param {(target: Element) => boolean} mayChange  what an out-of-band swap may change
+ * @param {Element} element
+ * @param {Set<string>} taken
  */
-export function safeHtml(html, mayChange) {
-  /** @type {Set<string>} */
-  const taken = new Set();
+function safeHtml(html, element, taken) {
   const template = document.createElement("template"); // nothing in it loads or runs
   template.innerHTML = html;
   try {
-    clean(template.content, mayChange, taken);
+    clean(template.content, element, taken);
     for (let round = 0; round < ROUNDS; round += 1) {
       const text = template.innerHTML;
       const more = new Set();
       template.innerHTML = text;
-      clean(template.content, mayChange, more);
-      if (!more.size && isPlain(text)) return { text, taken };
+      clean(template.content, element, more);
+      // htmx looks for these tags by a pattern, wherever they stand.
+      if (!more.size && !/<\/?(?:head|hx-)/i.test(text)) return text;
     }
   } catch (error) {
     reportError(error);
   }
-  const plain = document.createElement("span");
-  plain.textContent = html;
-  return { text: plain.innerHTML, taken: taken.add("all") };
-}
-
-/** htmx looks for these by patterns, wherever they stand. @param {string} html */
-function isPlain(html) {
-  return !/<\/?(?:head|hx-)/i.test(html);
+  taken.add("all");
+  return html.replace(/&/g, "&amp;").replace(/</g, "&lt;");
 }
 
 /**
  * @param {DocumentFragment} fragment
- * @param {(target: Element) => boolean} mayChange
- * @param {Set<string>} taken
- */
-function clean(fragment, mayChange, taken) {
-  const comments = document.createNodeIterator(fragment, NodeFilter.SHOW_COMMENT);
-  for (let node = comments.nextNode(); node; node = comments.nextNode()) {
-    /** @type {Comment} */ (node).remove();
-  }
-  for (const element of fragment.querySelectorAll([...DROPPED].join())) {
-    taken.add(element.localName);
-    // Not by the form's own method: a field of that name hides it.
-    Element.prototype.remove.call(element);
-  }
-  for (const element of fragment.querySelectorAll("*")) cleanElement(element, mayChange, taken);
-}
-
-/**
  * @param {Element} element
- * @param {(target: Element) => boolean} mayChange
  * @param {Set<string>} taken
  */
-function cleanElement(element, mayChange, taken) {
-  const { localName } = element;
-  if (!ELEMENTS[element.namespaceURI ?? ""]?.has(localName)) {
-    taken.add(localName);
-    element.replaceWith(...element.childNodes);
-  } else if (!staysInside(element, mayChange)) {
-    taken.add("hx-swap-oob");
-    element.remove();
-  } else {
-    cleanAttributes(element, taken);
-    if (element instanceof HTMLTemplateElement) clean(element.content, mayChange, taken);
+function clean(fragment, element, taken) {
+  for (const each of fragment.querySelectorAll(DROPPED)) {
+    taken.add(each.localName);
+    Element.prototype.remove.call(each); // a form's own may be a field of it
+  }
+  for (const each of fragment.querySelectorAll("*")) {
+    if (!ELEMENTS.has(each.localName)) {
+      taken.add(each.localName);
+      each.replaceWith(...each.childNodes);
+    } else if (!staysInside(each, element)) {
+      taken.add("hx-swap-oob");
+      each.remove();
+    } else {
+      cleanAttributes(each, taken);
+      if (each instanceof HTMLTemplateElement) clean(each.content, element, taken);
+    }
   }
 }
 
@@ -140,8 +114,8 @@ function cleanElement(element, mayChange, taken) {
  */
 function cleanAttributes(element, taken) {
   for (const name of element.getAttributeNames()) {
-    const stays = ATTRIBUTES.has(name) || name.startsWith("aria-");
-    if (stays && isHarmless(name, element.getAttribute(name) ?? "")) continue;
+    const known = ATTRIBUTES.has(name) || FAMILIES.test(name);
+    if (known && isHarmless(name, element.getAttribute(name) ?? "")) continue;
     taken.add(name);
     element.removeAttribute(name);
   }
@@ -152,44 +126,37 @@ function cleanAttributes(element, taken) {
  * @param {string} value
  */
 function isHarmless(name, value) {
-  if (name !== "href" && name !== "src" && name !== "poster") return true;
-  if (name === "src" && /^data:image\//i.test(value)) return true;
-  try {
-    return /^(?:https?|mailto|tel):$/.test(new URL(value, document.baseURI).protocol);
-  } catch {
-    return false;
-  }
+  if (name !== "href" && name !== "src") return true;
+  const [, scheme] = /^([^/?#]*):/.exec(value.replace(/[\0- ]/g, "")) ?? [];
+  return (
+    !scheme ||
+    /^(?:https?|mailto|tel)$/i.test(scheme) ||
+    (name === "src" && /^data:image\//i.test(value))
+  );
 }
 
 /**
- * Tell whether an out-of-band swap changes only what it may. The forms that htmx reads differently
- * from version to version, such as several selectors, do not.
+ * Tell whether an out-of-band swap changes only what it may: what is in the element that connects
+ * to the stream, and what that names in `data-sse-targets`. The forms that htmx reads differently
+ * from version to version, such as several selectors, are none.
  *
+ * @param {Element} swapped
  * @param {Element} element
- * @param {(target: Element) => boolean} mayChange
  */
-function staysInside(element, mayChange) {
-  const wish = element.getAttribute("hx-swap-oob");
+function staysInside(swapped, element) {
+  const wish = swapped.getAttribute("hx-swap-oob");
   if (wish === null) return true;
   const match = /^(?:[a-z]+(?::([^\s,]+))?)?$/i.exec(wish);
-  const selector = match?.[1] ?? (element.id && `#${CSS.escape(element.id)}`);
+  const selector = match?.[1] ?? (swapped.id && `#${CSS.escape(swapped.id)}`);
   if (!match || !selector) return false;
-  try {
-    return [...document.querySelectorAll(selector)].every(mayChange);
-  } catch {
-    return false;
-  }
-}
-
-/**
- * A stream may change what is in the element that connects to it, and what that names.
- *
- * @param {Element} element
- * @param {Element} target
- */
-function mayChange(element, target) {
   const scope = connecting(element) ?? element;
   const named = scope.getAttribute("data-sse-targets");
-  if (named && target.matches(named)) return true;
-  return target !== scope && scope.contains(target);
+  try {
+    return [...document.querySelectorAll(selector)].every(
+      (target) =>
+        (named && target.matches(named)) || (target !== scope && scope.contains(target)),
+    );
+  } catch {
+    return false; // no selector
+  }
 }

@@ -12,7 +12,6 @@ let next;
 /** @type {AbortController | null} */
 let asking = null;
 let failures = 0;
-let away = false;
 
 /**
  * Show what `config.stats` tells to ask for, or a stream's event brings: fire `sse:stats` at the
@@ -20,77 +19,56 @@ let away = false;
  * `data-sse-stats="by_type.user"`.
  *
  * The endpoint is asked at an interval, and soon after a stream opened or ended; less and less often
- * while it fails; not at all while nobody looks.
+ * while it fails; not at all while nobody looks, which is true of a page that was left, too.
  */
 export function watchStats() {
   document.addEventListener("visibilitychange", askAgain);
-  addEventListener("pagehide", () => pageIs(true));
-  addEventListener("pageshow", () => pageIs(false));
   document.addEventListener("sse:state", (event) => {
     const { phase, source } = /** @type {CustomEvent} */ (event).detail;
-    const { event: name, endpoint } = config.stats;
-    if (name) source.addEventListener(name, showMessage);
-    if (endpoint && !failures && (phase === "open" || phase === "ended")) askIn(SOON);
+    if (config.stats.event) source.addEventListener(config.stats.event, showMessage);
+    if (!failures && (phase === "open" || phase === "ended")) askIn(SOON);
   });
 }
 
 /** Begin, or go on, with the config of now. */
 export function askAgain() {
   failures = 0;
-  if (away || document.hidden) stopAsking();
-  else if (config.stats.endpoint) askIn(0);
-}
-
-/** @param {boolean} gone */
-function pageIs(gone) {
-  away = gone;
-  askAgain();
-}
-
-function stopAsking() {
-  clearTimeout(next);
   asking?.abort();
-  asking = null;
+  askIn(0);
 }
 
 /** @param {number} delay */
 function askIn(delay) {
   clearTimeout(next);
-  if (!away && !document.hidden) next = later(ask, delay);
+  next = config.stats.endpoint && !document.hidden ? later(ask, delay) : undefined;
 }
 
 async function ask() {
   const { endpoint, interval, timeout } = config.stats;
-  stopAsking();
+  asking?.abort();
+  next = undefined;
   const request = (asking = new AbortController());
-  const timer = later(() => request.abort(), timeout);
+  const { signal } = request;
+  const timer = later(() => request.abort("timeout"), timeout);
   try {
-    const answer = await fetch(endpoint, { cache: "no-store", signal: request.signal });
+    const answer = await fetch(endpoint, { cache: "no-store", signal });
     if (!answer.ok) throw new Error(`${endpoint} answered ${answer.status}`);
-    const stats = await answer.json();
-    if (asking !== request) return;
+    show(await answer.json());
     failures = 0;
-    show(stats);
   } catch {
+    if (signal.aborted && signal.reason !== "timeout") return; // another is asked instead
     failures += 1;
+  } finally {
+    clearTimeout(timer);
   }
-  clearTimeout(timer);
-  if (asking === request) askIn(failures ? slowly(interval) : interval);
-}
-
-/** @param {number} interval */
-function slowly(interval) {
+  if (next) return; // something happened meanwhile
   const patience = { baseDelay: interval * 2, factor: 2, minDelay: interval };
-  return backoff(failures, { ...patience, maxDelay: interval * MOST });
+  askIn(failures ? backoff(failures, { ...patience, maxDelay: interval * MOST }) : interval);
 }
 
-/** @param {Event} event */
-function showMessage(event) {
-  try {
-    show(JSON.parse(/** @type {MessageEvent} */ (event).data));
-  } catch (error) {
-    reportError(error);
-  }
+/** @param {MessageEvent} event */
+function showMessage({ data }) {
+  show(JSON.parse(data));
 }
 
 /** @param {unknown} stats */
@@ -106,22 +84,24 @@ function show(stats) {
  * Return what is at a path. A count that is missing among others, as that of a type of which there
  * are no more connections, is 0.
  *
- * @param {unknown} stats
+ * @param {any} stats
  * @param {string} path  a name of its own may have dots in it
  * @returns {unknown}
  */
 export function valueAt(stats, path) {
-  const object = /** @type {Record<string, unknown>} */ (Object(stats));
-  if (Object.hasOwn(object, path)) return object[path];
+  if (Object(stats) !== stats) return undefined;
+  if (Object.hasOwn(stats, path)) return stats[path];
   for (let dot = path.indexOf("."); dot > 0; dot = path.indexOf(".", dot + 1)) {
-    const [outer, inner] = [path.slice(0, dot), path.slice(dot + 1)];
-    if (Object.hasOwn(object, outer)) return valueAt(object[outer], inner) ?? absent(object[outer]);
+    const inner = valueAt(stats, path.slice(0, dot));
+    const found = valueAt(inner, path.slice(dot + 1));
+    if (found !== undefined) return found;
+    if (isCounts(inner)) return 0;
   }
   return undefined;
 }
 
-/** @param {unknown} counts */
-function absent(counts) {
-  const are = Object(counts) === counts && Object.values(Object(counts));
-  return are && are.every((/** @type {unknown} */ count) => typeof count === "number") ? 0 : undefined;
+/** @param {unknown} value */
+function isCounts(value) {
+  const counts = Object(value) === value && Object.values(Object(value));
+  return counts && counts.every((/** @type {unknown} */ count) => Number.isInteger(count));
 }

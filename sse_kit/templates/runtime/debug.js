@@ -1,7 +1,9 @@
+// A module of its own beside the runtime, for the pages of those who write them: what streams do, and
+// what in the page cannot work, with the remedy, is written to the console.
 /** @import { Channel } from "./channel.js" */
+/** @import { ClientConfig } from "./models.js" */
 /** @import { Message } from "./types.js" */
 import { later } from "./backoff.js";
-import { channels } from "./channel.js";
 import { addressOf, connecting } from "./places.js";
 
 /** Of htmx 2 and 4; what an event should not be called. */
@@ -35,6 +37,11 @@ function nameOf(element) {
   return element.id ? `#${element.id}` : `<${element.localName}>`;
 }
 
+/** The runtime, once it is there. @returns {{ channels: Set<Channel>, config: ClientConfig }} */
+function kit() {
+  return /** @type {any} */ (window).sseKit;
+}
+
 /** The version of htmx: "2", "4", or "" if there is none. */
 function version() {
   return String(/** @type {any} */ (globalThis).htmx?.version ?? "").charAt(0);
@@ -53,7 +60,7 @@ const SETTLED = 500;
 let look;
 
 /** Look for what cannot work in the page as it is, once it is quiet. */
-export function lookSoon() {
+function lookSoon() {
   clearTimeout(look);
   look = later(lookForMisuse, SETTLED);
 }
@@ -99,7 +106,7 @@ function checkSwap(element) {
 /** @param {Element} element */
 function checkConnection(element) {
   const young = element.getAttributeNames().some((name) => /hx-sse.connect$/.test(name));
-  const live = [...channels].some((channel) => channel.element === element);
+  const live = [...kit().channels].some((channel) => channel.element === element);
   if (version() === "2" && young) {
     tell("is made for htmx 4, this is htmx 2: create_sse_element(…, htmx=2)", element);
   } else if (version() === "" || (!live && !element.hasAttribute("data-sse-state"))) {
@@ -110,13 +117,6 @@ function checkConnection(element) {
   if (/^(?:outer|delete)/.test(style) && (young || swapsOf(element).length)) {
     tell(`has hx-swap="${style}": its first message ends its stream with it; put another inside`, element);
   }
-}
-
-/** In debug mode, say what streams do, and what nothing comes of. */
-export function watchForMisuse() {
-  document.addEventListener("sse:cleaned", tellOfCleaning);
-  document.addEventListener("sse:state", tellOfState);
-  lookSoon();
 }
 
 /** @param {Event} event */
@@ -133,6 +133,7 @@ function asElement(target) {
 
 /** @param {Event} event */
 function tellOfState(event) {
+  if (!kit().config.debug) return;
   const { source, state, phase, reason, attempt, delay } = /** @type {CustomEvent} */ (event).detail;
   const retry = phase === "waiting" ? `, attempt ${attempt} in ${delay} ms` : "";
   console.log(`[sse_kit] ${source.url} ${state}/${phase} ${reason}${retry}`);
@@ -154,3 +155,15 @@ function hear(event) {
     if (silent) tell(`waits for "${silent}", but ${url} sends "${type}", which nothing shows`, each);
   }
 }
+
+function watch() {
+  if (!kit().config.debug) return;
+  document.addEventListener("sse:cleaned", tellOfCleaning);
+  new MutationObserver(lookSoon).observe(document, { childList: true, subtree: true });
+  lookSoon();
+}
+
+// At once: the page's first streams open before it is ready.
+document.addEventListener("sse:state", tellOfState);
+if (kit()) watch();
+else document.addEventListener("sse:ready", watch);
