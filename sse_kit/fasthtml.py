@@ -134,8 +134,8 @@ def create_sse_element(  # noqa: PLR0913  the first four are the origin's
     ``swap_strategy``: which events it shows, ``"message"`` or ``"price,news"``; or, for nameless
     ones, how: a style of htmx as ``"beforeend"``, with its modifiers. ``htmx`` is the version on
     the page: 4 for a FastHTML with ``htmx4=True``. The rest is that of
-    :class:`~sse_kit.templates.htmx.ElementConfig`: what a message may hold, above all. ``attrs`` are
-    those of any FastHTML element, and come last; call the element to give it children.
+    :class:`~sse_kit.templates.htmx.ElementConfig`: what a message may hold, above all. ``attrs``
+    are those of any FastHTML element, and come last; call the element to give it children.
 
     Raises:
         InvalidInput: an endpoint, an event or an attribute that cannot be written as one.
@@ -218,7 +218,7 @@ def create_connection_manager_script(
 
 
 def _alone(config: ClientConfig, *, nonce: str | None, inline: bool) -> FT:
-    """Return the block, and the runtime for it; the runtime starts once, however often it is there."""
+    """Return the block, and the runtime, which starts once, however often a page has it."""
     if not inline:
         return sse_config(config)
     return Fragment(*sse_headers(config, nonce=nonce, inline=True))
@@ -228,7 +228,9 @@ def _checked(attrs: dict[str, object]) -> dict[str, object]:
     """Return attributes as FastHTML takes them; ``class_`` is what Python makes of ``class``."""
     for name in attrs:
         if not name or _NOT_OF_A_NAME.search(name):
-            raise InvalidInput("attrs", name, "is no name of an attribute", "leave out what it has more")
+            raise InvalidInput(
+                "attrs", name, "is no name of an attribute", "leave out what it has more"
+            )
     return {"cls" if name == "class_" else name: value for name, value in attrs.items()}
 
 

@@ -68,7 +68,13 @@ def _htmx_4(version: str, meta: str = ":") -> Flavour:
     return Flavour(name, 4, (f"{spec}/htmx.js", f"{spec}/ext/hx-sse.js"), meta)
 
 
-ALL = (_htmx_2("2.0.7"), _htmx_2("2.0.11"), _htmx_4("4.0.0"), _htmx_4("4.0.1"), _htmx_4("4.0.1", "-"))
+ALL = (
+    _htmx_2("2.0.7"),
+    _htmx_2("2.0.11"),
+    _htmx_4("4.0.0"),
+    _htmx_4("4.0.1"),
+    _htmx_4("4.0.1", "-"),
+)
 """The oldest are those that FastHTML's pages name."""
 
 HTMX_2 = ALL[1]

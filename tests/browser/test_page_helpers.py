@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -30,15 +29,17 @@ from tests.browser.watch import wait
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
+    from fastcore.xml import FT
     from playwright.sync_api import BrowserContext, Page, Route
 
+    from sse_kit.templates.htmx import HtmxVersion
     from tests.browser.conftest import Complaints
     from tests.browser.watch import OpenPage
 
 KEY = secrets.token_hex()
 """Else FastHTML writes one to a file."""
 
-CDN = re.compile(r"https://cdn\.jsdelivr\.net/(?P<kind>npm|gh)/(?P<path>.+)")
+CDN = "https://cdn.jsdelivr.net/"
 ICON = Link(rel="icon", href="data:,")
 
 
@@ -47,21 +48,20 @@ def context(context: BrowserContext) -> BrowserContext:
     """Answer in place of FastHTML's content network, by the same releases from npm."""
 
     def answer(route: Route) -> None:
-        match = CDN.fullmatch(route.request.url)
-        assert match
+        kind, _, path = route.request.url.removeprefix(CDN).partition("/")
         # What is on GitHub decorates; no test here needs it.
-        body = source(match["path"]) if match["kind"] == "npm" else ""
+        body = source(path) if kind == "npm" else ""
         headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "text/javascript"}
         route.fulfill(body=body, headers=headers)
 
-    context.route(CDN, answer)
+    context.route(f"{CDN}**", answer)
     return context
 
 
 class App:
     """A FastHTML app with a stream, whose pages are by default what FastHTML makes them."""
 
-    def __init__(self, *headers: object, **options: Any) -> None:
+    def __init__(self, *headers: FT, **options: Any) -> None:
         self.registry = ConnectionRegistry(retry=50, heartbeat=0.2)
         self.app = FastHTML(secret_key=KEY, hdrs=(ICON, *headers), **options)
         self.app.set_lifespan(self._lifespan)
@@ -121,7 +121,7 @@ def run() -> Iterator[Callable[[App], App]]:
 FEED = create_sse_element("/events", "feed", "beforeend")
 
 
-# FastHTML's default pages --------------------------------------------------------------------------
+# FastHTML's default pages -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,13 @@ def test_a_default_page_of_fasthtml_shows_a_stream(
     open_page: OpenPage,
     complaints: Complaints,
     options: dict[str, Any],
-    version: int,
+    version: HtmxVersion,
 ) -> None:
     """One call on the app adds what its htmx lacks; the connection is the kit's."""
     app = App(**options)
     install_sse(app.app)
-    app.page(sse_status(), create_sse_element("/events", "feed", "a,message", htmx=version)(P("old")))  # type: ignore[arg-type]
+    feed = create_sse_element("/events", "feed", "a,message", htmx=version)
+    app.page(sse_status(), feed(P("old")))
     page = open_page(f"{run(app).url}/")
     expect(page.get_by_role("status")).to_have_text("Connected")
     expect(page.locator("#feed")).to_have_attribute("data-sse-state", "connected")
@@ -171,7 +172,7 @@ def test_the_extension_is_the_one_that_was_checked(
     assert "integrity" in complaints[0]
 
 
-# The four ------------------------------------------------------------------------------------------
+# The four -----------------------------------------------------------------------------------------
 
 HTMX_2 = install_sse(FastHTML(secret_key=KEY))[0]
 """The extension that FastHTML's htmx 2 lacks, alone."""
@@ -243,7 +244,7 @@ def test_the_cleanup_script_alone_closes_streams_when_a_page_is_left(
 def test_the_manager_script_alone_shows_the_numbers_of_the_registry(
     run: Callable[[App], App], open_page: OpenPage, complaints: Complaints
 ) -> None:
-    """It is in the head, where there is no body yet; the registry answers at the default address."""
+    """It is in the head, where there is no body yet; the registry has the default address."""
     app = App(HTMX_2, create_connection_manager_script(update_interval=100))
     app.page(FEED, Span(data_sse_stats="total"), Span(data_sse_stats="by_type.user"))
     page = open_page("about:blank")
@@ -254,7 +255,7 @@ def test_the_manager_script_alone_shows_the_numbers_of_the_registry(
     assert complaints == []
 
 
-def all_four() -> tuple[object, ...]:
+def all_four() -> tuple[FT, ...]:
     return (
         cleanup_sse_on_unload(),
         create_reconnection_script(check_interval=200, max_retries=50),
@@ -278,9 +279,7 @@ def works(app: App, page: Page) -> None:
     app.wait_for_streams(0)
 
 
-def test_all_four_together_are_one_runtime(
-    run: Callable[[App], App], open_page: OpenPage
-) -> None:
+def test_all_four_together_are_one_runtime(run: Callable[[App], App], open_page: OpenPage) -> None:
     """Each adds what it sets; none undoes another's."""
     app = App(HTMX_2, *all_four())
     app.page(FEED, Span(data_sse_stats="total"))

@@ -25,6 +25,7 @@ each_version = pytest.mark.parametrize("flavour", NEWEST, ids=lambda each: each.
 only_htmx_2 = pytest.mark.parametrize("flavour", [HTMX_2], ids=["2"])
 only_htmx_4 = pytest.mark.parametrize("flavour", [HTMX_4], ids=["4"])
 
+
 @pytest.fixture
 def htmx(site: Site, topic: str, flavour: Flavour) -> HtmxSite:
     return HtmxSite(site, topic, flavour)
@@ -52,7 +53,7 @@ def test_what_comes_is_shown(htmx: HtmxSite, open_page: OpenPage, complaints: Co
 
 @every
 def test_an_element_shows_several_events(htmx: HtmxSite, open_page: OpenPage) -> None:
-    """Those that it names, in their order, and no others: also under htmx 4, which knows no names."""
+    """Those that it names, in their order, and no others; htmx 4 alone swaps none with a name."""
     page = open_page(htmx.page(htmx.element("price, news", hx_swap="beforeend")))
     connected(page)
     for event in ("price", None, "news", "other", "price"):
@@ -61,9 +62,7 @@ def test_an_element_shows_several_events(htmx: HtmxSite, open_page: OpenPage) ->
 
 
 @every
-def test_a_style_of_htmx_is_how_the_nameless_are_shown(
-    htmx: HtmxSite, open_page: OpenPage
-) -> None:
+def test_a_style_of_htmx_is_how_the_nameless_are_shown(htmx: HtmxSite, open_page: OpenPage) -> None:
     """As the origin's parameter is called."""
     page = open_page(htmx.page(htmx.element("beforeend")))
     connected(page)
@@ -72,9 +71,7 @@ def test_a_style_of_htmx_is_how_the_nameless_are_shown(
 
 
 @every
-def test_nothing_is_lost_and_nothing_twice_over_errors(
-    htmx: HtmxSite, open_page: OpenPage
-) -> None:
+def test_nothing_is_lost_and_nothing_twice_over_errors(htmx: HtmxSite, open_page: OpenPage) -> None:
     """The last id goes with every attempt, after an HTTP error too."""
     page = open_page(htmx.page(htmx.element("beforeend")))
     connected(page)
@@ -92,9 +89,7 @@ def test_nothing_is_lost_and_nothing_twice_over_errors(
 
 
 @each_version
-def test_a_server_that_is_not_there_yet_is_asked_again(
-    htmx: HtmxSite, open_page: OpenPage
-) -> None:
+def test_a_server_that_is_not_there_yet_is_asked_again(htmx: HtmxSite, open_page: OpenPage) -> None:
     """Also the first time, and what it answers is not shown."""
     htmx.site.before[htmx.topic] = [HTMLResponse("<i>oops</i>", 500) for _ in range(3)]
     page = open_page(htmx.page(htmx.element()))
@@ -123,7 +118,7 @@ def test_a_refusal_is_the_end_until_somebody_asks(htmx: HtmxSite, open_page: Ope
 
 @every
 def test_the_close_event_ends_it(htmx: HtmxSite, open_page: OpenPage) -> None:
-    """htmx tells of it as it does of its own, and nobody connects again."""
+    """It is told of as htmx tells of its own, and nobody connects again."""
     page = open_page(htmx.page(htmx.element()))
     connected(page)
     page.evaluate(
@@ -203,9 +198,7 @@ def test_without_the_kit_htmx_connects_by_itself(htmx: HtmxSite, open_page: Open
 
 
 @each_version
-def test_an_element_goes_on_from_where_it_was_rendered(
-    htmx: HtmxSite, open_page: OpenPage
-) -> None:
+def test_an_element_goes_on_from_where_it_was_rendered(htmx: HtmxSite, open_page: OpenPage) -> None:
     """Nothing is lost between the query and the connection."""
     cursor = htmx.publish("<b>shown</b>")
     htmx.publish("<b>between</b>")
@@ -213,7 +206,7 @@ def test_an_element_goes_on_from_where_it_was_rendered(
     expect(page.locator("#feed b")).to_have_text(["between"])
 
 
-# Targets -------------------------------------------------------------------------------------------
+# Targets ------------------------------------------------------------------------------------------
 
 TARGETS = '<p id="a">a</p><p id="b">b</p><p id="rest">rest</p>'
 BOTH = '<p id="a" hx-swap-oob="true">A</p><p hx-swap-oob="innerHTML:#b">B</p>'

@@ -1,4 +1,4 @@
-"""Numbers of the registry in the page: asked for at an interval, or brought by the stream itself."""
+"""Numbers of the registry in the page: asked for at an interval, or brought by its stream."""
 
 from __future__ import annotations
 
@@ -51,7 +51,12 @@ def stats_page(site: Site, endpoint: str, body: str = SHOWN, *, interval: int = 
 def requests_for(page: Page, endpoint: str) -> list[Request]:
     """Return the requests for the statistics, as they are made."""
     made: list[Request] = []
-    page.on("request", lambda request: request.url.endswith(endpoint) and made.append(request))
+
+    def note(request: Request) -> None:
+        if request.url.endswith(endpoint):
+            made.append(request)
+
+    page.on("request", note)
     return made
 
 
@@ -79,9 +84,7 @@ def test_numbers_are_shown_by_their_paths(
     assert complaints == []
 
 
-def test_they_are_asked_for_at_an_interval(
-    site: Site, endpoint: str, open_page: OpenPage
-) -> None:
+def test_they_are_asked_for_at_an_interval(site: Site, endpoint: str, open_page: OpenPage) -> None:
     """And the newest are shown."""
     site.pages[endpoint] = JSONResponse({"total": 1})
     page = open_page(stats_page(site, endpoint))
@@ -148,7 +151,7 @@ def test_an_answer_that_does_not_come_is_given_up(
     page = open_page("about:blank")
     aborted: list[str] = []
     page.on("requestfailed", lambda request: aborted.append(request.url))
-    page.route(f"**/{endpoint}", lambda route: None)
+    page.route(f"**/{endpoint}", lambda _: None)
     page.goto(stats_page(site, endpoint))
     wait_until(page, lambda: aborted)
     page.unroute_all(behavior="ignoreErrors")
@@ -183,9 +186,7 @@ def test_the_stream_itself_may_bring_them(
     assert len(complaints) == 1
 
 
-def test_a_block_that_comes_later_begins_it(
-    site: Site, endpoint: str, open_page: OpenPage
-) -> None:
+def test_a_block_that_comes_later_begins_it(site: Site, endpoint: str, open_page: OpenPage) -> None:
     """As one in a fragment."""
     site.pages[endpoint] = JSONResponse({"total": 1})
     page = open_page(site.page(None, SHOWN))

@@ -71,9 +71,7 @@ def test_a_block_says_what_was_set_in_the_words_of_the_script() -> None:
         url="/events", on_gap={"#a_b": ""}, events=("a_b",), connection=ConnectionConfig()
     )
     assert read(ClientConfig(streams=(stream,), cursor="e.7")) == {
-        "streams": [
-            {"url": "/events", "onGap": {"#a_b": ""}, "events": ["a_b"], "connection": {}}
-        ],
+        "streams": [{"url": "/events", "onGap": {"#a_b": ""}, "events": ["a_b"], "connection": {}}],
         "cursor": "e.7",
     }
 

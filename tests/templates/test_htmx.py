@@ -99,4 +99,4 @@ def test_names_are_what_is_no_style(strategy: str, names: tuple[str, ...]) -> No
 def test_what_cannot_be_an_attribute_is_refused(field: str, value: object) -> None:
     """Never repaired silently."""
     with pytest.raises(InvalidInput):
-        ElementConfig(**{"endpoint": "/events", field: value})
+        ElementConfig.model_validate({"endpoint": "/events", field: value})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_type
+from typing import assert_type
+
+from fastcore.xml import FT
 
 from sse_kit import (
     ConnectionRegistry,
@@ -11,9 +13,6 @@ from sse_kit import (
     create_reconnection_script,
     create_sse_element,
 )
-
-if TYPE_CHECKING:
-    from fastcore.xml import FT
 
 registry = ConnectionRegistry()
 

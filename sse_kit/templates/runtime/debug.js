@@ -85,7 +85,9 @@ function checkScripts() {
   const old = sources.find((src) => /htmx-ext-sse/.test(src));
   const young = sources.find((src) => /\/hx-sse(?:\.min)?\.js/.test(src));
   if (version() === "2" && young) {
-    tell(`${young} is for htmx 4, this is htmx 2: leave exts="sse4" out, install_sse adds the right one`);
+    tell(
+      `${young} is for htmx 4, this is htmx 2: leave exts="sse4" out, install_sse adds the right one`,
+    );
   } else if (version() === "4" && old) {
     tell(`${old} is for htmx 2, this is htmx 4: load htmx.org's dist/ext/hx-sse.js`);
   }
@@ -95,9 +97,13 @@ function checkScripts() {
 function checkSwap(element) {
   const names = swapsOf(element);
   const style = names.find((name) => STYLES.test(name));
-  if (style) tell(`waits for an event "${style}", which is a style: write hx-swap="${style}"`, element);
+  if (style)
+    tell(`waits for an event "${style}", which is a style: write hx-swap="${style}"`, element);
   if (!connecting(element)) {
-    tell(`waits for "${names}", but nothing feeds it: put it into an element with sse-connect`, element);
+    tell(
+      `waits for "${names}", but nothing feeds it: put it into an element with sse-connect`,
+      element,
+    );
   } else if (version() === "4" && element.hasAttribute("sse-swap")) {
     tell("has sse-swap, which htmx 4 does not know: create_sse_element(…, htmx=4)", element);
   }
@@ -115,7 +121,10 @@ function checkConnection(element) {
   }
   const style = element.getAttribute("hx-swap") ?? "";
   if (/^(?:outer|delete)/.test(style) && (young || swapsOf(element).length)) {
-    tell(`has hx-swap="${style}": its first message ends its stream with it; put another inside`, element);
+    tell(
+      `has hx-swap="${style}": its first message ends its stream with it; put another inside`,
+      element,
+    );
   }
 }
 
@@ -134,7 +143,8 @@ function asElement(target) {
 /** @param {Event} event */
 function tellOfState(event) {
   if (!kit().config.debug) return;
-  const { source, state, phase, reason, attempt, delay } = /** @type {CustomEvent} */ (event).detail;
+  const { source, state, phase, reason, attempt, delay } = /** @type {CustomEvent} */ (event)
+    .detail;
   const retry = phase === "waiting" ? `, attempt ${attempt} in ${delay} ms` : "";
   console.log(`[sse_kit] ${source.url} ${state}/${phase} ${reason}${retry}`);
   source.addEventListener("sse:event", hear);
@@ -152,7 +162,8 @@ function hear(event) {
   if (waiting.some((each) => swapsOf(each).includes(type))) return;
   for (const each of waiting) {
     const silent = swapsOf(each).find((name) => !names.has(name) && !OWN.has(name));
-    if (silent) tell(`waits for "${silent}", but ${url} sends "${type}", which nothing shows`, each);
+    if (silent)
+      tell(`waits for "${silent}", but ${url} sends "${type}", which nothing shows`, each);
   }
 }
 

@@ -153,8 +153,7 @@ function staysInside(swapped, element) {
   const named = scope.getAttribute("data-sse-targets");
   try {
     return [...document.querySelectorAll(selector)].every(
-      (target) =>
-        (named && target.matches(named)) || (target !== scope && scope.contains(target)),
+      (target) => (named && target.matches(named)) || (target !== scope && scope.contains(target)),
     );
   } catch {
     return false; // no selector
