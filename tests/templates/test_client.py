@@ -23,10 +23,11 @@ from sse_kit.templates.client import (
 )
 
 
-def read(config: ClientConfig) -> Any:
+def read(config: ClientConfig) -> dict[str, Any]:
     """Return what the script reads of a block."""
     before, after = BLOCK.split("{}")
-    return json.loads(block(config).removeprefix(before).removesuffix(after))
+    said: dict[str, Any] = json.loads(block(config).removeprefix(before).removesuffix(after))
+    return said
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_a_value_that_cannot_be_meant_is_refused(values: dict[str, Any]) -> None
 def test_a_config_does_not_change() -> None:
     """It is one for all pages."""
     with pytest.raises(ValidationError):
-        ClientConfig().cursor = "e.7"  # type: ignore[misc]
+        ClientConfig().cursor = "e.7"
 
 
 def test_a_block_says_nothing_of_what_was_not_set() -> None:
