@@ -66,6 +66,7 @@ class Assets:
     def _files(self) -> dict[str, Asset]:
         return {
             bundle.script_name(): Asset(SCRIPT, bundle.script().encode()),
+            bundle.htmx_name(): Asset(SCRIPT, bundle.htmx_script().encode()),
             bundle.debug_name(): Asset(SCRIPT, bundle.debug_script().encode()),
             bundle.style_name(): Asset("text/css; charset=utf-8", bundle.style().encode()),
         }

@@ -10,9 +10,9 @@ Importing this module imports FastHTML; importing ``sse_kit`` does not.
 from __future__ import annotations
 
 import re
+from itertools import compress
 from typing import TYPE_CHECKING
 
-from fastcore.xml import FT
 from fasthtml.components import Div, Link, Span
 from fasthtml.xtend import Fragment, Script
 from starlette.routing import Mount
@@ -31,8 +31,9 @@ from sse_kit.templates.client import (
 from sse_kit.templates.htmx import ElementConfig, events_and_style
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    from fastcore.xml import FT
     from fasthtml.core import FastHTML
 
     from sse_kit.templates.htmx import HtmxVersion
@@ -50,17 +51,26 @@ _NOT_OF_A_NAME = re.compile(r"[\s\x00-\x1f\"'<>/=]")
 
 
 def install_sse(
-    app: FastHTML, config: ClientConfig | None = None, *, prefix: str = PREFIX
+    app: FastHTML,
+    config: ClientConfig | None = None,
+    *,
+    prefix: str = PREFIX,
+    htmx: bool | None = None,
 ) -> tuple[FT, ...]:
     """Give every page of ``app`` what it needs: mount the runtime, and add it to the headers.
 
-    That is also htmx's extension for streams, if the headers have an htmx without it. ``config`` is
-    for all pages; what one page has of its own, it says by :func:`sse_config`. ``prefix`` is where
-    the runtime is served. Returns the elements that were added.
+    That is also htmx's extension for streams, if FastHTML's own htmx is there without it.
+    ``config`` is for all pages; what one page has of its own, it says by :func:`sse_config`.
+    ``prefix`` is where the runtime is served. ``htmx``: whether pages have htmx (None: if a header
+    loads it). Returns the elements that were added.
     """
     # First, so that no route for all paths, as fast_app makes one, is asked instead.
     app.router.routes.insert(0, Mount(prefix, app=assets))
-    headers = (*_extension_for(app.hdrs), *sse_headers(config, prefix=prefix))
+    attributes: list[dict[str, object]] = [getattr(each, "attrs", {}) for each in app.hdrs]
+    sources = [str(each.get("src", "")) for each in attributes]
+    if htmx is None:
+        htmx = any("htmx" in source for source in sources)
+    headers = (*_extension_beside(sources), *sse_headers(config, prefix=prefix, htmx=htmx))
     app.hdrs.extend(headers)
     return headers
 
@@ -71,22 +81,23 @@ def sse_headers(
     prefix: str = PREFIX,
     nonce: str | None = None,
     inline: bool = False,
+    htmx: bool = True,
 ) -> tuple[FT, ...]:
     """Return what the head of a page needs, for an app that has :data:`~sse_kit.assets.assets`.
 
-    ``nonce`` is that of the page's Content-Security-Policy, if it names one: for the script; the
-    data block is not run, and needs none. ``inline`` puts the script itself into the page, for an
-    app without a route for it; then ``prefix`` is not used, and the status has no style.
+    ``nonce`` is that of the page's Content-Security-Policy, if it names one: for the scripts; the
+    data block is not run, and needs none. ``inline`` puts the scripts themselves into the page, for
+    an app without a route for them; then ``prefix`` is not used, and the status has no style.
+    ``htmx``: whether the page has it.
     """
     block = () if config is None else (sse_config(config),)
-    debug = config is not None and config.debug
+    wanted = (config is not None and config.debug, True, htmx)
     if inline:
-        texts = (bundle.debug_script(), bundle.script())[not debug :]
+        texts = compress((bundle.debug_script(), bundle.script(), bundle.htmx_script()), wanted)
         return (*block, *(Script(text, type="module", nonce=nonce) for text in texts))
-    names = (bundle.debug_name(), bundle.script_name())[not debug :]
-    sources = [f"{prefix}/{name}" for name in names]
     style = Link(rel="stylesheet", href=f"{prefix}/{bundle.style_name()}", nonce=nonce)
-    scripts = (Script(src=source, type="module", nonce=nonce) for source in sources)
+    names = compress((bundle.debug_name(), bundle.script_name(), bundle.htmx_name()), wanted)
+    scripts = (Script(src=f"{prefix}/{name}", type="module", nonce=nonce) for name in names)
     return (style, *block, *scripts)
 
 
@@ -234,9 +245,8 @@ def _checked(attrs: dict[str, object]) -> dict[str, object]:
     return {"cls" if name == "class_" else name: value for name, value in attrs.items()}
 
 
-def _extension_for(headers: Iterable[object]) -> tuple[FT, ...]:
+def _extension_beside(sources: Sequence[str]) -> tuple[FT, ...]:
     """Return htmx's extension for streams, if it is missing."""
-    sources = [str(each.attrs.get("src", "")) for each in headers if isinstance(each, FT)]
     cores = [match for match in map(_CORE.search, sources) if match]
     if not cores or any("htmx-ext-sse" in src or "/hx-sse." in src for src in sources):
         return ()

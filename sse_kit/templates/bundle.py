@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "sse_kit.templates"
 ENTRY = "index.js"
+HTMX_ENTRY = "htmx.js"
 DEBUG_ENTRY = "debug.js"
 
 _COMMENT = re.compile(r"^[ \t]*(?://.*|/\*(?:(?!\*/).|\n)*?\*/[ \t]*)\n", re.MULTILINE)
@@ -118,6 +119,12 @@ def script() -> str:
 
 
 @cache
+def htmx_script() -> str:
+    """Return the module that makes the streams of a page's htmx the kit's; it goes beside that."""
+    return join(_read, HTMX_ENTRY)
+
+
+@cache
 def debug_script() -> str:
     """Return the module that tells who writes a page what in it cannot work."""
     return join(_read, DEBUG_ENTRY)
@@ -132,6 +139,11 @@ def style() -> str:
 def script_name() -> str:
     """Return the name that the runtime is served under, with a hash of what is in it."""
     return f"sse_kit.{_hash(script())}.js"
+
+
+def htmx_name() -> str:
+    """Return the name of the module for htmx, likewise."""
+    return f"sse_kit.htmx.{_hash(htmx_script())}.js"
 
 
 def debug_name() -> str:

@@ -15,9 +15,8 @@ from tests.browser.site import QUICK
 from tests.npm import package
 
 if TYPE_CHECKING:
-    from tests.browser.site import Site
-
     from sse_kit.templates.htmx import HtmxVersion
+    from tests.browser.site import Site
 
 EXTENSION_2 = "htmx-ext-sse@2.2.4"
 
@@ -82,6 +81,11 @@ HTMX_4 = ALL[3]
 NEWEST = (HTMX_2, HTMX_4)
 
 
+def module(name: str) -> str:
+    """Return what loads a module of the kit."""
+    return f'<script type="module" src="/sse-kit/{name}"></script>'
+
+
 class HtmxSite:
     """Pages of one flavour, with elements that show one topic."""
 
@@ -103,7 +107,8 @@ class HtmxSite:
         config = ClientConfig(connection=QUICK, debug=debug)
         head = str(page.pop("head", None) or self.flavour.head(self.site))
         if debug:
-            head += f'<script type="module" src="/sse-kit/{bundle.debug_name()}"></script>'
+            head += module(bundle.debug_name())
+        page = {"script": module(bundle.script_name()) + module(bundle.htmx_name()), **page}
         return self.site.page(config, body, head=head, **page)  # type: ignore[arg-type]
 
     def publish(self, *values: object, event: str | None = None) -> str:

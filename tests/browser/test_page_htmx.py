@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from starlette.responses import HTMLResponse, Response
 
 from sse_kit.templates import bundle
-from tests.browser.flavours import ALL, HTMX_2, HTMX_4, NEWEST, HtmxSite
+from tests.browser.flavours import ALL, HTMX_2, HTMX_4, NEWEST, HtmxSite, module
 from tests.browser.watch import connected, wait, wait_for, wait_until
 
 if TYPE_CHECKING:
@@ -179,9 +179,9 @@ def test_an_element_that_htmx_replaces_closes_its_stream(
 @each_version
 def test_the_order_of_the_scripts_does_not_matter(htmx: HtmxSite, open_page: OpenPage) -> None:
     """The kit may be there before htmx."""
-    kit = f'<script type="module" src="/sse-kit/{bundle.script_name()}"></script>'
+    kit = module(bundle.htmx_name()) + module(bundle.script_name())
     head = htmx.flavour.head(htmx.site).replace("<script ", "<script defer ")
-    page = open_page(htmx.page(htmx.element(), script=kit, head="", probe=kit + head))
+    page = open_page(htmx.page(htmx.element(), script=kit, head=kit, probe=kit + head))
     feed = page.locator("#feed")
     expect(feed).to_have_attribute("data-sse-state", "connected")
     htmx.publish("<b>1</b>")

@@ -8,7 +8,7 @@ import pytest
 
 from sse_kit.templates import bundle
 from sse_kit.templates.client import ClientConfig
-from tests.browser.flavours import HTMX_2, HTMX_4, NEWEST, HtmxSite, put_up
+from tests.browser.flavours import HTMX_2, HTMX_4, NEWEST, HtmxSite, module, put_up
 from tests.browser.watch import connected, wait_until
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def test_a_page_is_silent_without_debug(
     """The checks are for those who write it."""
     page = open_page("about:blank")
     page.clock.install()
-    module = f'<script type="module" src="/sse-kit/{bundle.debug_name()}"></script>'
-    page.goto(site.page(ClientConfig(), '<p sse-swap="news"></p>', head=module))
+    head = module(bundle.debug_name())
+    page.goto(site.page(ClientConfig(), '<p sse-swap="news"></p>', head=head))
     page.clock.fast_forward(60_000)
     assert complaints == []

@@ -247,7 +247,7 @@ def test_every_parameter_is_an_attribute(htmx: HtmxSite, open_page: OpenPage, te
 
 def test_the_runtime_has_no_sink_of_html_but_inert_ones() -> None:
     """HTML is parsed into templates only, where nothing loads or runs."""
-    script = bundle.script()
+    script = bundle.htmx_script()
     assert "insertAdjacentHTML" not in script
     assert "outerHTML =" not in script
     assert "eval(" not in script

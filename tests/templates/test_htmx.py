@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sse_kit.errors import InvalidInput
@@ -98,5 +100,6 @@ def test_names_are_what_is_no_style(strategy: str, names: tuple[str, ...]) -> No
 )
 def test_what_cannot_be_an_attribute_is_refused(field: str, value: object) -> None:
     """Never repaired silently."""
+    values: dict[str, Any] = {"endpoint": "/events", field: value}
     with pytest.raises(InvalidInput):
-        ElementConfig.model_validate({"endpoint": "/events", field: value})
+        ElementConfig(**values)

@@ -1,8 +1,6 @@
 import { channels } from "./channel.js";
 import { BLOCKS, config, configure, cursorOf, takeBlocks } from "./config.js";
 import { connect, connectStream } from "./connect.js";
-import { joinHtmx2 } from "./htmx2.js";
-import { joinHtmx4 } from "./htmx4.js";
 import { closeRemoved, watchPage } from "./lifecycle.js";
 import { askAgain, watchStats } from "./stats.js";
 import { INDICATORS, showStatus } from "./status.js";
@@ -36,8 +34,6 @@ export function boot() {
   if ("sseKit" in window) return;
   Object.assign(window, { sseKit: Object.freeze({ channels, config, connect }) });
   watchPage();
-  joinHtmx2();
-  joinHtmx4();
   watchStats();
   readBlocks();
   showStatus();

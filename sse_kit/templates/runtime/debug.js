@@ -1,9 +1,9 @@
 // A module of its own beside the runtime, for the pages of those who write them: what streams do, and
 // what in the page cannot work, with the remedy, is written to the console.
 /** @import { Channel } from "./channel.js" */
-/** @import { ClientConfig } from "./models.js" */
 /** @import { Message } from "./types.js" */
 import { later } from "./backoff.js";
+import { kit } from "./kit.js";
 import { addressOf, connecting } from "./places.js";
 
 /** Of htmx 2 and 4; what an event should not be called. */
@@ -35,11 +35,6 @@ function tell(text, element) {
 /** @param {Element} element */
 function nameOf(element) {
   return element.id ? `#${element.id}` : `<${element.localName}>`;
-}
-
-/** The runtime, once it is there. @returns {{ channels: Set<Channel>, config: ClientConfig }} */
-function kit() {
-  return /** @type {any} */ (window).sseKit;
 }
 
 /** The version of htmx: "2", "4", or "" if there is none. */

@@ -1,8 +1,7 @@
-import { connect } from "./connect.js";
+/** @import { Connection } from "./connection.js" */
+import { kit } from "./kit.js";
 import { addressOf } from "./places.js";
 import { safeFor } from "./safe_html.js";
-
-/** @typedef {ReturnType<typeof connect>} Stream */
 
 /** What htmx and its extensions are handling just now. @type {Element | null} */
 let handled = null;
@@ -30,17 +29,9 @@ class HtmxSource extends EventTarget {
   onerror = null;
   /** @type {((event: Event) => void) | null} */
   onmessage = null;
-  /** @type {Stream | null} */
+  /** @type {Connection | null} */
   #stream = null;
-  #names = new Set(["message"]);
-
-  constructor() {
-    super();
-    // As listeners, so that what they throw is reported, and disturbs nobody.
-    super.addEventListener("open", (event) => this.onopen?.(event));
-    super.addEventListener("error", (event) => this.onerror?.(event));
-    super.addEventListener("message", (event) => this.onmessage?.(event));
-  }
+  #names = new Set(["open", "error", "message"]);
 
   get url() {
     return this.#stream?.url ?? "";
@@ -61,10 +52,11 @@ class HtmxSource extends EventTarget {
     const same = before?.url === new URL(url, document.baseURI).href;
     if (same && before.detail.phase !== "ended") return;
     before?.close("replaced");
-    const stream = connect(url, { element, ...(same && { lastEventId: before.lastEventId }) });
+    const stream = kit().connect(url, {
+      element,
+      ...(same && { lastEventId: before.lastEventId }),
+    });
     this.#stream = stream;
-    stream.addEventListener("open", this.#relay);
-    stream.addEventListener("error", this.#relay);
     this.#names.forEach((name) => stream.addEventListener(name, this.#relay));
   }
 
@@ -90,9 +82,13 @@ class HtmxSource extends EventTarget {
     const { type } = event;
     const { data, lastEventId, origin } = /** @type {MessageEvent} */ (event);
     const isMessage = event instanceof MessageEvent;
-    this.dispatchEvent(
-      isMessage ? new MessageEvent(type, { data, lastEventId, origin }) : new Event(type),
-    );
+    const told = isMessage
+      ? new MessageEvent(type, { data, lastEventId, origin })
+      : new Event(type);
+    this.dispatchEvent(told);
+    if (type === "open") this.onopen?.(told);
+    else if (type === "message") this.onmessage?.(told);
+    else if (type === "error" && !isMessage) this.onerror?.(told);
   };
 }
 
@@ -116,7 +112,7 @@ function createEventSource(url) {
  */
 function atNode({ target }) {
   const { htmx } = /** @type {any} */ (globalThis);
-  if (!htmx || !(target instanceof Element)) return;
+  if (!htmx || !kit() || !(target instanceof Element)) return;
   htmx.createEventSource = createEventSource;
   listening.get(target)?.abort();
   listening.set(target, new AbortController());

@@ -1,5 +1,5 @@
 /** @import { Message } from "./types.js" */
-import { connect } from "./connect.js";
+import { kit } from "./kit.js";
 import { addressOf } from "./places.js";
 import { safeFor } from "./safe_html.js";
 
@@ -21,7 +21,7 @@ function takeOver(event) {
   const { ctx } = /** @type {CustomEvent} */ (event).detail;
   /** @type {Element} */
   const element = ctx.sourceElement;
-  if (addressOf(element) !== ctx.request.action) return;
+  if (!kit() || addressOf(element) !== ctx.request.action) return;
   keepOut(element);
   ctx.fetch = async (/** @type {string} */ url, /** @type {any} */ request) =>
     new Response(body(url, request, element), { headers: { "Content-Type": "text/event-stream" } });
@@ -54,7 +54,7 @@ function body(url, { headers, signal }, element) {
   const events = namesOf(element);
   const own = Object.entries(headers).filter(([name]) => !/^(hx-.*|accept)$/i.test(name));
   const more = own.length ? { headers: Object.fromEntries(own) } : {};
-  const stream = connect(url, { element, events, ...more });
+  const stream = kit().connect(url, { element, events, ...more });
   signal?.addEventListener("abort", () => stream.close());
   let open = true;
   return new ReadableStream({
