@@ -1,5 +1,8 @@
 """Server-Sent Events for Python: typed, lossless, from one process to a cluster."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from sse_kit.asgi import last_event_id
 from sse_kit.codec import StreamDecoder, encode
 from sse_kit.config import CatchUp, Disconnect, DropOldest, NewestOnly, Retention
@@ -12,6 +15,32 @@ from sse_kit.starlette import EventSourceResponse, StreamClosed
 from sse_kit.states import CloseReason, ConnectionInfo, ConnectionState
 from sse_kit.transports.base import Gap, GapReason, Position, SupportsReplay, Transport
 from sse_kit.transports.memory import MemoryLog, MemoryTransport
+
+if TYPE_CHECKING:
+    from sse_kit.fasthtml import (
+        cleanup_sse_on_unload,
+        create_connection_manager_script,
+        create_reconnection_script,
+        create_sse_element,
+    )
+else:
+    # FastHTML takes half a second to import: only who asks for its elements does that.
+    def __getattr__(name: str) -> object:
+        if name not in _LAZY:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        value = globals()[name] = getattr(import_module("sse_kit.fasthtml"), name)
+        return value
+
+
+_LAZY = frozenset(
+    {
+        "cleanup_sse_on_unload",
+        "create_connection_manager_script",
+        "create_reconnection_script",
+        "create_sse_element",
+    }
+)
 
 __all__ = (
     "CatchUp",
@@ -41,6 +70,10 @@ __all__ = (
     "StreamDecoder",
     "SupportsReplay",
     "Transport",
+    "cleanup_sse_on_unload",
+    "create_connection_manager_script",
+    "create_reconnection_script",
+    "create_sse_element",
     "encode",
     "last_event_id",
 )

@@ -80,6 +80,8 @@ def runtime_files() -> dict[str, Asset]:
     """Return the files of the runtime."""
     return {
         bundle.script_name(): Asset(SCRIPT_TYPE, bundle.script().encode()),
+        bundle.htmx_name(): Asset(SCRIPT_TYPE, bundle.htmx_script().encode()),
+        bundle.debug_name(): Asset(SCRIPT_TYPE, bundle.debug_script().encode()),
         bundle.style_name(): Asset(STYLE_TYPE, bundle.style().encode()),
     }
 

@@ -42,9 +42,10 @@ async def test_one_call_gives_every_page_what_it_needs(app: FastHTML) -> None:
     page = (await ask(app, "/")).text
     head = page.partition("</head>")[0]
     assert '<script type="application/json" data-sse-kit>{"streams":[{"url":"/events"}]}' in head
-    [script] = re.findall(r'<script src="(/sse-kit/[^"]+)" type="module">', head)
+    [script, htmx] = re.findall(r'<script src="(/sse-kit/[^"]+)" type="module">', head)
     [style] = re.findall(r'<link rel="stylesheet" href="(/sse-kit/[^"]+)">', head)
     assert (await ask(app, script)).text == bundle.script()
+    assert (await ask(app, htmx)).text == bundle.htmx_script()
     assert (await ask(app, style)).text == bundle.style()
 
 
@@ -61,7 +62,7 @@ async def test_a_route_for_all_files_does_not_come_first(app: FastHTML) -> None:
     def get(name: str, extension: str) -> PlainTextResponse:
         return PlainTextResponse(f"{name} {extension}", 404)
 
-    [*_, script] = install_sse(app, prefix="/elsewhere")
+    [*_, script] = install_sse(app, prefix="/elsewhere", htmx=False)
     address = str(script.attrs["src"])
     assert address.startswith("/elsewhere/")
     assert (await ask(app, address)).text == bundle.script()
@@ -69,15 +70,16 @@ async def test_a_route_for_all_files_does_not_come_first(app: FastHTML) -> None:
 
 def test_a_nonce_is_on_what_runs() -> None:
     """The block is not run, and needs none."""
-    style, block, script = map(to_xml, sse_headers(ClientConfig(), nonce="abc"))
-    assert 'nonce="abc"' in script
+    style, block, *scripts = map(to_xml, sse_headers(ClientConfig(debug=True), nonce="abc"))
+    assert len(scripts) == 3
+    assert all('nonce="abc"' in script for script in scripts)
     assert 'nonce="abc"' in style
     assert "nonce" not in block
 
 
 def test_the_module_may_be_in_the_page() -> None:
     """Its text is that of the file, not escaped."""
-    [script] = sse_headers(inline=True, nonce="abc")
+    [script] = sse_headers(inline=True, nonce="abc", htmx=False)
     assert to_xml(script).strip() == (
         f'<script type="module" nonce="abc">{bundle.script()}</script>'
     )

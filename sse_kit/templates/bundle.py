@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PACKAGE = "sse_kit.templates"
 ENTRY = "index.js"
+HTMX_ENTRY = "htmx.js"
+DEBUG_ENTRY = "debug.js"
 
 _COMMENT = re.compile(r"^[ \t]*(?://.*|/\*(?:(?!\*/).|\n)*?\*/[ \t]*)\n", re.MULTILINE)
 _NAMES = r"(?:\s*[\w$]+\s*,)*(?:\s*[\w$]+)?\s*"
@@ -98,12 +100,15 @@ def _refuse_doubles(parts: dict[str, Part]) -> None:
             owner[declared] = name
 
 
+def _read(name: str, package: str = PACKAGE) -> str:
+    return resources.files(package).joinpath("runtime", name).read_text("utf-8")
+
+
 class RuntimeTemplate(ScriptTemplate[ClientConfig]):
     """The joined parts, as the script whose config is put in."""
 
     def _load(self, package: str) -> str:
-        folder = resources.files(package).joinpath("runtime")
-        return join(lambda name: folder.joinpath(name).read_text("utf-8"))
+        return join(lambda name: _read(name, package))
 
 
 @cache
@@ -114,14 +119,36 @@ def script() -> str:
 
 
 @cache
+def htmx_script() -> str:
+    """Return the module that makes the streams of a page's htmx the kit's; it goes beside that."""
+    return join(_read, HTMX_ENTRY)
+
+
+@cache
+def debug_script() -> str:
+    """Return the module that tells who writes a page what in it cannot work."""
+    return join(_read, DEBUG_ENTRY)
+
+
+@cache
 def style() -> str:
     """Return the style sheet of what the runtime shows."""
-    return resources.files(PACKAGE).joinpath("runtime", "sse_kit.css").read_text("utf-8")
+    return _read("sse_kit.css")
 
 
 def script_name() -> str:
     """Return the name that the runtime is served under, with a hash of what is in it."""
     return named("sse_kit", script(), "js")
+
+
+def htmx_name() -> str:
+    """Return the name of the module for htmx, likewise."""
+    return named("sse_kit.htmx", htmx_script(), "js")
+
+
+def debug_name() -> str:
+    """Return the name of the module for debugging, likewise."""
+    return named("sse_kit.debug", debug_script(), "js")
 
 
 def style_name() -> str:

@@ -13,11 +13,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sse_kit.config import Milliseconds  # noqa: TC001  pydantic reads it
+from sse_kit.messages import MAX_RETRY
 from sse_kit.templates.base import ScriptConfig, json_for_script
 
 Factor = Annotated[float, Field(ge=1, le=10)]
 Characters = Annotated[int, Field(ge=1)]
 Times = Annotated[int, Field(ge=0)]
+Pace = Annotated[int, Field(ge=100, le=MAX_RETRY)]
+"""Milliseconds between requests: enough that a mistyped number does no harm."""
 
 BLOCK = '<script type="application/json" data-sse-kit>{}</script>'
 
@@ -94,6 +97,20 @@ class ShareConfig(ScriptConfig):
     hung_after: Annotated[int, Field(ge=300)] = 5_000
 
 
+class StatsConfig(ScriptConfig):
+    """Where a page gets the numbers from that it shows in ``[data-sse-stats]``.
+
+    ``endpoint`` is asked each ``interval``, soon after a stream opened or ended, less often while
+    it fails, and not while the page is hidden; an answer has to come in ``timeout``. ``event``
+    names the event of the page's own streams that brings them, as JSON. Empty: neither.
+    """
+
+    endpoint: str = ""
+    interval: Pace = 10_000
+    timeout: Milliseconds = 5_000
+    event: str = ""
+
+
 class StreamConfig(ScriptConfig):
     """A stream that the page opens by itself.
 
@@ -116,15 +133,19 @@ class ClientConfig(ScriptConfig):
     """All that the runtime reads.
 
     ``cursor`` is the position of the log, taken before the page's content was queried: streams that
-    are opened while the page loads go on from there, so nothing falls between.
+    are opened while the page loads go on from there, so nothing falls between. ``debug`` has the
+    page write to its console what streams do, and what in it cannot work, with the remedy; it
+    needs a module of its own, which ``sse_headers`` adds.
     """
 
     connection: ConnectionConfig = ConnectionConfig()
     lifecycle: LifecycleConfig = LifecycleConfig()
     share: ShareConfig = ShareConfig()
     status: StatusConfig = StatusConfig()
+    stats: StatsConfig = StatsConfig()
     streams: tuple[StreamConfig, ...] = ()
     cursor: str = ""
+    debug: bool = False
 
 
 def block(config: ClientConfig) -> str:

@@ -21,9 +21,14 @@ def wait(page: Page, condition: str) -> None:
 
     Not by ``wait_for_function``: that uses ``eval`` in the page, which a strict policy forbids.
     """
+    wait_until(page, lambda: page.evaluate(f"Boolean({condition})"), condition)
+
+
+def wait_until(page: Page, condition: Callable[[], object], name: str = "it") -> None:
+    """Wait for what Playwright tells of a page: it does so while it is asked something."""
     deadline = time.monotonic() + PATIENCE / 1000
-    while not page.evaluate(f"Boolean({condition})"):
-        assert time.monotonic() < deadline, f"not true: {condition}"
+    while not condition():
+        assert time.monotonic() < deadline, f"did not come: {name}"
         page.wait_for_timeout(10)
 
 

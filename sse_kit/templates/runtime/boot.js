@@ -2,6 +2,7 @@ import { channels } from "./channel.js";
 import { BLOCKS, config, configure, cursorOf, takeBlocks } from "./config.js";
 import { connect, connectStream } from "./connect.js";
 import { closeRemoved, watchPage } from "./lifecycle.js";
+import { askAgain, watchStats } from "./stats.js";
 import { INDICATORS, showStatus } from "./status.js";
 
 /** What the page's changes are searched for. */
@@ -11,6 +12,7 @@ const MARKS = `${BLOCKS}, ${INDICATORS}`;
 function readBlocks() {
   const blocks = takeBlocks(document);
   blocks.forEach(configure);
+  if (blocks.some(({ stats }) => stats)) askAgain();
   const cursor = cursorOf(blocks);
   for (const stream of blocks.flatMap(({ streams = [] }) => streams)) connectStream(stream, cursor);
 }
@@ -32,6 +34,7 @@ export function boot() {
   if ("sseKit" in window) return;
   Object.assign(window, { sseKit: Object.freeze({ channels, config, connect }) });
   watchPage();
+  watchStats();
   readBlocks();
   showStatus();
   new MutationObserver(lookAtChanges).observe(document, { childList: true, subtree: true });

@@ -50,11 +50,18 @@ export function watchPage() {
   document.addEventListener("freeze", () => leave("frozen"));
   document.addEventListener("resume", () => comeBack("frozen"));
   addEventListener("online", () => connections().forEach((connection) => connection.wake()));
+  document.addEventListener("visibilitychange", () => document.hidden || reviveExhausted());
   if ("prerendering" in document && document.prerendering) {
     leave("prerendering");
     document.addEventListener("prerenderingchange", () => comeBack("prerendering"), { once: true });
   }
   watchVisibility();
+}
+
+/** Somebody looks again at what gave up: that is worth another round of attempts. */
+function reviveExhausted() {
+  const exhausted = connections().filter(({ detail }) => detail.reason === "max-retries");
+  exhausted.forEach((connection) => connection.reconnect());
 }
 
 function watchVisibility() {

@@ -35,6 +35,13 @@ export interface StatusConfig {
   error: string;
 }
 
+export interface StatsConfig {
+  endpoint: string;
+  interval: number;
+  timeout: number;
+  event: string;
+}
+
 export interface StreamConfig {
   url: string;
   element: string;
@@ -50,8 +57,10 @@ export interface ClientConfig {
   lifecycle: LifecycleConfig;
   share: ShareConfig;
   status: StatusConfig;
+  stats: StatsConfig;
   streams: readonly StreamConfig[];
   cursor: string;
+  debug: boolean;
 }
 
 /** What a data block holds: what is not the default. */
