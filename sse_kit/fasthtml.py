@@ -47,6 +47,7 @@ HTMX_2_INTEGRITY = "sha384-QA9wXqexhwzXTuTvuF5QP82pddm3R2hy81UzXi7ioNTqNF2b75hlk
 """FastHTML has no entry for it: ``exts="sse"`` is a KeyError (0.14)."""
 
 _CORE = re.compile(r"htmx\.org@(?P<version>[24])[\d.]*/dist/htmx(?:\.min)?\.js$")
+_OF_VERSION = {"2": re.compile(r"htmx-ext-sse"), "4": re.compile(r"/hx-sse\.")}
 _NOT_OF_A_NAME = re.compile(r"[\s\x00-\x1f\"'<>/=]")
 
 
@@ -63,6 +64,10 @@ def install_sse(
     ``config`` is for all pages; what one page has of its own, it says by :func:`sse_config`.
     ``prefix`` is where the runtime is served. ``htmx``: whether pages have htmx (None: if a header
     loads it). Returns the elements that were added.
+
+    Raises:
+        InvalidInput: the headers have htmx of one version and its extension of another.
+
     """
     # First, so that no route for all paths, as fast_app makes one, is asked instead.
     app.router.routes.insert(0, Mount(prefix, app=assets))
@@ -246,11 +251,24 @@ def _checked(attrs: dict[str, object]) -> dict[str, object]:
 
 
 def _extension_beside(sources: Sequence[str]) -> tuple[FT, ...]:
-    """Return htmx's extension for streams, if it is missing."""
+    """Return htmx's extension for streams, if it is missing.
+
+    Raises:
+        InvalidInput: what is there is for the other version of htmx.
+
+    """
     cores = [match for match in map(_CORE.search, sources) if match]
-    if not cores or any("htmx-ext-sse" in src or "/hx-sse." in src for src in sources):
+    if not cores:
         return ()
-    if cores[0]["version"] == "2":
-        script = Script(src=HTMX_2_EXTENSION, integrity=HTMX_2_INTEGRITY, crossorigin="anonymous")
-        return (script,)
-    return (Script(src=f"{cores[0].string.rpartition('/')[0]}/ext/hx-sse.min.js"),)
+    version = cores[0]["version"]
+    for source in sources:
+        of = next((of for of, pattern in _OF_VERSION.items() if pattern.search(source)), version)
+        if of != version:
+            problem = f"is of htmx {of}, and the page has htmx {version}"
+            raise InvalidInput("hdrs", source, problem, "htmx4=True goes with exts='sse4'")
+    if any(_OF_VERSION[version].search(source) for source in sources):
+        return ()
+    if version == "4":
+        return (Script(src=f"{cores[0].string.rpartition('/')[0]}/ext/hx-sse.min.js"),)
+    script = Script(src=HTMX_2_EXTENSION, integrity=HTMX_2_INTEGRITY, crossorigin="anonymous")
+    return (script,)

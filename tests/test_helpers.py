@@ -250,6 +250,24 @@ def test_no_extension_is_added_twice_or_without_its_htmx(app: FastHTML) -> None:
     assert len(after) == len(before) + 1 + has_htmx
 
 
+@pytest.mark.parametrize(
+    ("options", "extension"),
+    [
+        ({"exts": "sse4"}, "/hx-sse.min.js"),
+        ({"htmx4": True, "hdrs": (Script(src=HTMX_2_EXTENSION),)}, "htmx-ext-sse"),
+    ],
+    ids=["4's with 2", "2's with 4"],
+)
+def test_an_extension_of_the_other_version_is_refused(
+    options: dict[str, Any], extension: str
+) -> None:
+    """It would fail when the page loads it; FastHTML asks for no more than a name."""
+    app = FastHTML(secret_key=secrets.token_hex(), **options)
+    with pytest.raises(InvalidInput, match="htmx4=True goes with exts='sse4'") as caught:
+        install_sse(app)
+    assert extension in str(caught.value.value)
+
+
 def test_the_hash_of_the_extension_is_that_of_its_file() -> None:
     """The one that npm has, and so the content network."""
     path = HTMX_2_EXTENSION.partition("/npm/")[2]

@@ -48,6 +48,11 @@ export interface Healed {
   healed: boolean;
 }
 
+/** What was taken out of a message before it was shown: names of elements and attributes. */
+export interface Cleaned {
+  taken: string[];
+}
+
 /** The events that every channel has, beside those of its stream, which are MessageEvents. */
 export interface ChannelEventMap {
   open: Event;
@@ -155,10 +160,13 @@ declare global {
     "sse:state": CustomEvent<Sourced<StateChange>>;
     "sse:gap": CustomEvent<Sourced<Gap>>;
     "sse:healed": CustomEvent<Sourced<Healed>>;
+    "sse:cleaned": CustomEvent<Cleaned>;
   }
 
   interface ElementEventMap extends SSEKitEventMap {}
   interface DocumentEventMap extends SSEKitEventMap {
     "sse:ready": Event;
+    /** What `stats_endpoint`, or an event of a stream, told: as the registry's `get_stats()`. */
+    "sse:stats": CustomEvent<Record<string, unknown>>;
   }
 }

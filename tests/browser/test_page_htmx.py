@@ -206,6 +206,20 @@ def test_an_element_goes_on_from_where_it_was_rendered(htmx: HtmxSite, open_page
     expect(page.locator("#feed b")).to_have_text(["between"])
 
 
+@each_version
+def test_a_page_that_is_left_and_kept_comes_back(htmx: HtmxSite, open_page: OpenPage) -> None:
+    """It holds no stream meanwhile, and what it missed is shown when it is back."""
+    page = open_page(htmx.page(htmx.element("beforeend")))
+    connected(page)
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    htmx.site.wait_for_streams(htmx.topic, 0)
+    htmx.publish("<b>1</b>")
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    connected(page, 2)
+    htmx.publish("<b>2</b>")
+    expect(page.locator("#feed b")).to_have_text(["1", "2"])
+
+
 # Targets ------------------------------------------------------------------------------------------
 
 TARGETS = '<p id="a">a</p><p id="b">b</p><p id="rest">rest</p>'

@@ -94,7 +94,9 @@ def test_they_are_asked_for_at_an_interval(site: Site, endpoint: str, open_page:
 
 
 @pytest.mark.parametrize(
-    "answer", [Response(status_code=500), Response("<html>"), Response(status_code=404)], ids=str
+    "answer",
+    [Response(status_code=500), Response("<html>"), Response(status_code=404)],
+    ids=["500", "no JSON", "404"],
 )
 def test_an_endpoint_that_fails_is_asked_less_often(
     site: Site, endpoint: str, open_page: OpenPage, answer: Response

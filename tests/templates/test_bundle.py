@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 MAX_SIZE = 12_000
 """Bytes of the whole runtime, gzipped."""
 
+MAX_HTMX_SIZE = 4_000
+"""Bytes of what pages with htmx load beside it."""
+
+MODULES = {
+    "runtime": bundle.script,
+    "htmx": bundle.htmx_script,
+    "debug": bundle.debug_script,
+}
+
 PARTS = {
     "index.js": """\
 /** What a page sees. */
@@ -139,9 +148,15 @@ def test_the_runtime_is_small() -> None:
     assert len(gzip.compress(bundle.script().encode())) <= MAX_SIZE
 
 
-def test_the_runtime_can_be_an_inline_script() -> None:
+def test_the_module_for_htmx_is_small() -> None:
+    """It goes over the wire only to pages that have htmx."""
+    assert len(gzip.compress(bundle.htmx_script().encode())) <= MAX_HTMX_SIZE
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_can_be_an_inline_script(name: str) -> None:
     """It is text that no element ends in, without a word for the policy to forbid."""
-    text = bundle.script()
+    text = MODULES[name]()
     assert "</script" not in text.lower()
     assert "<!--" not in text
     for forbidden in ("eval(", "new Function", 'setAttribute("on', "document.write"):
@@ -159,7 +174,10 @@ def test_the_runtime_has_the_defaults_of_python(tmp_path: Path) -> None:
 
 def test_the_names_change_with_what_they_name() -> None:
     """A browser that keeps one for ever keeps the right one."""
-    assert bundle.script_name() == bundle.script_name()
-    assert bundle.script_name().startswith("sse_kit.")
-    assert bundle.script_name().endswith(".js")
+    names = [bundle.script_name(), bundle.htmx_name(), bundle.debug_name()]
+    assert len(set(names)) == 3
+    assert names == [bundle.script_name(), bundle.htmx_name(), bundle.debug_name()]
+    for name in names:
+        assert name.startswith("sse_kit.")
+        assert name.endswith(".js")
     assert bundle.style_name().endswith(".css")

@@ -35,6 +35,8 @@ news.state = "connected";
 feed?.addEventListener("sse:gap", ({ detail: { reason, missed, source } }) => {
   if (reason === "epoch") console.log((missed ?? 0) + 1, source.url);
 });
+feed?.addEventListener("sse:cleaned", ({ detail: { taken } }) => console.log(taken.join()));
+document.addEventListener("sse:stats", ({ detail }) => console.log(detail["total"]));
 document.addEventListener("sse:ready", () => window.sseKit.connect("/other").wake());
 const { channels, config } = window.sseKit;
 console.log(channels.size, config.connection.maxDelay + 1);
