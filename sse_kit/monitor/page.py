@@ -106,7 +106,7 @@ def _head() -> FT:
         Meta(name="viewport", content="width=device-width, initial-scale=1"),
         Meta(name="color-scheme", content="light dark"),
         Link(rel="icon", href=f"{STATIC}/{icon_name()}", type="image/svg+xml"),
-        *sse_headers(CONFIG, prefix=STATIC),
+        *sse_headers(CONFIG, prefix=STATIC, htmx=False),
         Link(rel="stylesheet", href=f"{STATIC}/{style_name()}"),
         Script(src=f"{STATIC}/{script_name()}", type="module"),
     )
