@@ -2,8 +2,8 @@
 
 Frameworks wrap ``send`` several times: to note that the response has started, to add a header to
 its start. Each wrapper is one more coroutine for every message to every client: with Starlette's
-three, a quarter of what a delivery cost. Once the response *has* started they hand on what they get, so a body may
-as well go to what is inside of them.
+three, a quarter of what a delivery cost. Once the response *has* started they hand on what they
+get, so a body may as well go to what is inside of them.
 
 Which wrappers those are is not a matter of names or versions. One is left out if it is written as
 :func:`_acts_on_start` is::
