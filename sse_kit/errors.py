@@ -27,7 +27,9 @@ Fields go in, ``__str__`` writes the sentence: it names the value and says what 
     │   ├── EventTooLong                    an event over the limit
     │   └── MalformedPayload                a record that is not one of ours
     └── TransportError                    their fault: the engine
-        └── PublishFailed                   not known to be stored
+        ├── PublishFailed                   not known to be stored
+        ├── EngineUnavailable               no answer, or one that is none
+        └── EngineRefused                   the engine said no: trying again is of no use
 """
 
 from __future__ import annotations
@@ -287,3 +289,31 @@ class PublishFailed(TransportError):
             f"publication {self.key!r} is not known to be stored ({self.reason}): "
             f"publish again with the same key, it is stored once"
         )
+
+
+class EngineUnavailable(TransportError):
+    """The engine did not answer, in time or at all; it may later."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"the engine at {self.address!r} does not answer ({self.reason}): "
+            f"see that it runs and can be reached from here"
+        )
+
+
+class EngineRefused(TransportError):
+    """The engine said no; ``remedy`` completes "the engine … refused (…): "."""
+
+    def __init__(self, address: str, reason: str, remedy: str) -> None:
+        super().__init__(address, reason, remedy)
+        self.address = address
+        self.reason = reason
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"the engine at {self.address!r} refused ({self.reason}): {self.remedy}"

@@ -14,6 +14,8 @@ from sse_kit import errors
 from sse_kit.errors import (
     BadTemplate,
     DuplicateConnection,
+    EngineRefused,
+    EngineUnavailable,
     EventTooLong,
     IllegalMove,
     InvalidInput,
@@ -89,6 +91,14 @@ SENTENCES: tuple[tuple[SSEKitError, tuple[str, ...]], ...] = (
     (
         PublishFailed("key-1", "no answer in 5 s"),
         ("'key-1'", "no answer in 5 s", "publish again with the same key"),
+    ),
+    (
+        EngineUnavailable("redis://localhost", "connection refused"),
+        ("'redis://localhost'", "connection refused", "see that it runs"),
+    ),
+    (
+        EngineRefused("redis://localhost", "WRONGPASS", "give the right password in the URL"),
+        ("'redis://localhost'", "WRONGPASS", "give the right password"),
     ),
 )
 EACH = pytest.mark.parametrize(

@@ -26,9 +26,13 @@ PACKAGE = ROOT / "sse_kit"
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("errors", "messages", "states", "config"),
     1: ("codec",),
-    2: ("transports.base", "templates", "templates.base"),
+    2: ("wakeup", "transports.base", "transports.presence", "templates", "templates.base"),
     3: (
         "transports.memory",
+        "transports.settings",
+        "transports.contact",
+        "transports.writer",
+        "transports.log",
         "transports.sqlite",
         "transports.redis",
         "transports.nats",
@@ -36,7 +40,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "transports",
     ),
     4: (
-        *("wakeup", "frames", "subscription", "overflow", "audience", "hub", "replay", "pump"),
+        *("frames", "subscription", "overflow", "audience", "hub", "replay", "pump"),
         *("hooks", "outgoing", "connection"),
     ),
     5: (
@@ -60,9 +64,9 @@ EVERYWHERE = {"pydantic", "pydantic_core", "typing_extensions"}
 ANYIO_FROM = 2
 FASTHTML = {"starlette", "fasthtml", "fastcore"}
 ONLY_IN = {
-    "transports.redis": {"redis"},
+    "transports.redis": {"coredis"},
     "transports.nats": {"nats"},
-    "transports.postgres": {"psycopg", "asyncpg"},
+    "transports.postgres": {"psycopg", "psycopg_pool"},
     "client": {"httpx"},
     "starlette": {"starlette"},
     "fastapi": {"starlette", "fastapi"},
