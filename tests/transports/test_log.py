@@ -21,7 +21,7 @@ from sse_kit.errors import (
 )
 from sse_kit.testing import TransportConformance
 from sse_kit.transports.base import Batch, HealthStatus, Position, Publication, Rebase
-from sse_kit.transports.memory import MemoryLog
+from sse_kit.transports.memory_log import MemoryLog
 from sse_kit.transports.settings import LogSettings, redacted
 from tests.transports.engine import Engine, EngineTransport
 
