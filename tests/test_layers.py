@@ -36,6 +36,8 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "transports.log",
         "transports.sqlite",
         "transports.redis",
+        *("transports.nats_client", "transports.nats_link"),
+        *("transports.nats_stream", "transports.nats_log"),
         "transports.nats",
         "transports.postgres",
         "transports.urls",
@@ -67,7 +69,7 @@ ANYIO_FROM = 2
 FASTHTML = {"starlette", "fasthtml", "fastcore"}
 ONLY_IN = {
     "transports.redis": {"coredis"},
-    "transports.nats": {"nats"},
+    "transports.nats_client": {"nats"},
     "transports.postgres": {"psycopg", "psycopg_pool"},
     "client": {"httpx"},
     "starlette": {"starlette"},
