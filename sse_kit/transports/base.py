@@ -60,9 +60,8 @@ _POSITION = re.compile(rf"({_NAME.pattern})\.(0|[1-9][0-9]{{0,18}})(?:\.({_NAME.
 class Position:
     """A place in the log, *after* the record with that offset: the id of an event.
 
-    Prints as ``epoch.offset``, or ``epoch.offset.mark`` where a transport adds a mark (a
-    fingerprint of the record, for engines that may fork inside an epoch). 0 is before the first
-    record. Offsets compare only inside one epoch, so positions have no order.
+    Prints as ``epoch.offset``, or ``epoch.offset.mark`` where an engine may fork in an epoch: a
+    fingerprint of the record. 0 is before the first. Offsets compare only inside one epoch.
 
     Raises:
         InvalidPosition: outside the grammar ``[0-9A-Za-z_-]{1,40} . 0…2**63-1``.
@@ -141,15 +140,12 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What is kept: offsets ``first`` to ``last`` of ``epoch``; empty: ``first == last + 1``.
-
-    ``mark`` is that of the last record, where a transport adds marks to its positions.
-    """
+    """What is kept: offsets ``first`` to ``last`` of ``epoch``; empty: ``first == last + 1``."""
 
     epoch: str
     first: int
     last: int
-    mark: str | None = field(default=None, compare=False)
+    mark: str | None = field(default=None, compare=False)  # of the last record, if it has one
 
     @property
     def start(self) -> Position:
