@@ -21,14 +21,14 @@ MUTANTS = (
     Mutant(
         "a pause between the last copy and going live",
         HUB,
-        """        if self._enqueue_all(subscription, entries):
+        """        if self._enqueue_all(subscription, self._ring.after(subscription.position.offset)):
             # The same step: no record can come between the last copy and the first push.
             subscription.go_live()
 """,
         """        if getattr(self, "copied", None) is subscription:
             subscription.go_live()
             self.copied = None
-        elif self._enqueue_all(subscription, entries):
+        elif self._enqueue_all(subscription, self._ring.after(subscription.position.offset)):
             self.copied = subscription
 """,
         WORLDS,
@@ -76,11 +76,8 @@ MUTANTS = (
     Mutant(
         "whoever was located is live",
         HUB,
-        """        if resume.offset > ring.head:
-            # The engine has it, this process does not yet.
-            self.park(subscription, question)
-""",
-        "        subscription.go_live()\n",
+        "        if resume.offset > ring.head:\n",
+        "        subscription.go_live()\n        if resume.offset < 0:\n",
         WORLDS,
     ),
     Mutant(
@@ -159,14 +156,14 @@ MUTANTS = (
         REPLAY,
         "return isinstance(await self._engine.locate(head), Gap)",
         "return False",
-        WORLDS,
+        MARKS,
     ),
     Mutant(
         "an older record of the ring is taken for the engine's",
         HUB,
         "            self._go_by_engine(subscription, question)\n",
         "            subscription.position = Position(resume.epoch, resume.offset)\n",
-        WORLDS,
+        MARKS,
     ),
     Mutant(
         "the floor has no mark",
