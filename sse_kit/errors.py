@@ -19,6 +19,7 @@ Fields go in, ``__str__`` writes the sentence: it names the value and says what 
     │   ├── TransportNotRunning             the transport was not entered
     │   ├── DuplicateConnection             a connection id that is in use
     │   ├── UnknownConnection (LookupError) a connection id that nobody has
+    │   ├── NoPresence                      a transport that cannot count across processes
     │   ├── WrongThread                     a blocking call from the event loop's own thread
     │   └── BadTemplate                     a script whose file and config don't fit each other
     ├── MissingExtra (ImportError)        your fault: an optional package is not installed
@@ -27,7 +28,9 @@ Fields go in, ``__str__`` writes the sentence: it names the value and says what 
     │   ├── EventTooLong                    an event over the limit
     │   └── MalformedPayload                a record that is not one of ours
     └── TransportError                    their fault: the engine
-        └── PublishFailed                   not known to be stored
+        ├── PublishFailed                   not known to be stored
+        ├── EngineUnavailable               no answer, or one that is none
+        └── EngineRefused                   the engine said no: trying again is of no use
 """
 
 from __future__ import annotations
@@ -188,6 +191,20 @@ class UnknownConnection(Misuse, LookupError):
         )
 
 
+class NoPresence(Misuse):
+    """The transport cannot count across processes."""
+
+    def __init__(self, transport: str) -> None:
+        super().__init__(transport)
+        self.transport = transport
+
+    def __str__(self) -> str:
+        return (
+            f"{self.transport!r} cannot count across processes: give it the methods of "
+            f"SupportsPresence, or use get_stats() for this process alone"
+        )
+
+
 class WrongThread(Misuse):
     """A blocking call from the thread that runs the event loop: it would wait for itself."""
 
@@ -287,3 +304,31 @@ class PublishFailed(TransportError):
             f"publication {self.key!r} is not known to be stored ({self.reason}): "
             f"publish again with the same key, it is stored once"
         )
+
+
+class EngineUnavailable(TransportError):
+    """The engine did not answer, in time or at all; it may later."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"the engine at {self.address!r} does not answer ({self.reason}): "
+            f"see that it runs and can be reached from here"
+        )
+
+
+class EngineRefused(TransportError):
+    """The engine said no; ``remedy`` completes "the engine … refused (…): "."""
+
+    def __init__(self, address: str, reason: str, remedy: str) -> None:
+        super().__init__(address, reason, remedy)
+        self.address = address
+        self.reason = reason
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"the engine at {self.address!r} refused ({self.reason}): {self.remedy}"

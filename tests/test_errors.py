@@ -14,6 +14,8 @@ from sse_kit import errors
 from sse_kit.errors import (
     BadTemplate,
     DuplicateConnection,
+    EngineRefused,
+    EngineUnavailable,
     EventTooLong,
     IllegalMove,
     InvalidInput,
@@ -24,6 +26,7 @@ from sse_kit.errors import (
     LineTooLong,
     MalformedPayload,
     MissingExtra,
+    NoPresence,
     NotPublishable,
     PayloadTooLarge,
     PublishFailed,
@@ -71,6 +74,7 @@ SENTENCES: tuple[tuple[SSEKitError, tuple[str, ...]], ...] = (
     (TransportNotRunning(), ("not running", "'async with' it")),
     (DuplicateConnection("user_1"), ("'user_1'", "remove it first")),
     (UnknownConnection("user_1"), ("'user_1'", "publish to a topic")),
+    (NoPresence("MyTransport"), ("'MyTransport'", "SupportsPresence", "use get_stats()")),
     (
         WrongThread("publish_from_thread()", "await publish() here"),
         ("publish_from_thread()", "await publish() here"),
@@ -89,6 +93,14 @@ SENTENCES: tuple[tuple[SSEKitError, tuple[str, ...]], ...] = (
     (
         PublishFailed("key-1", "no answer in 5 s"),
         ("'key-1'", "no answer in 5 s", "publish again with the same key"),
+    ),
+    (
+        EngineUnavailable("redis://localhost", "connection refused"),
+        ("'redis://localhost'", "connection refused", "see that it runs"),
+    ),
+    (
+        EngineRefused("redis://localhost", "WRONGPASS", "give the right password in the URL"),
+        ("'redis://localhost'", "WRONGPASS", "give the right password"),
     ),
 )
 EACH = pytest.mark.parametrize(

@@ -26,23 +26,29 @@ PACKAGE = ROOT / "sse_kit"
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("errors", "messages", "states", "config"),
     1: ("codec",),
-    2: ("transports.base", "templates", "templates.base"),
+    2: ("wakeup", "transports.base", "transports.presence", "templates", "templates.base"),
     3: (
+        "transports.memory_log",
         "transports.memory",
+        "transports.settings",
+        "transports.contact",
+        "transports.writer",
+        "transports.log",
         "transports.sqlite",
         "transports.redis",
         "transports.nats",
         "transports.postgres",
+        "transports.urls",
         "transports",
     ),
     4: (
-        *("wakeup", "frames", "subscription", "overflow", "audience", "hub", "replay", "pump"),
+        *("frames", "subscription", "overflow", "audience", "hub", "replay", "pump"),
         *("hooks", "outgoing", "connection"),
     ),
     5: (
         *("stalled", "shutdown", "asgi", "assets", "iterate", "client", "session"),
         *("passthrough", "hands", "dispatch", "inline"),
-        *("leases", "table", "admission", "runtime", "lifespan"),
+        *("leases", "table", "admission", "presence", "runtime", "lifespan"),
     ),
     6: ("starlette",),
     7: ("registry",),
@@ -60,9 +66,9 @@ EVERYWHERE = {"pydantic", "pydantic_core", "typing_extensions"}
 ANYIO_FROM = 2
 FASTHTML = {"starlette", "fasthtml", "fastcore"}
 ONLY_IN = {
-    "transports.redis": {"redis"},
+    "transports.redis": {"coredis"},
     "transports.nats": {"nats"},
-    "transports.postgres": {"psycopg", "asyncpg"},
+    "transports.postgres": {"psycopg", "psycopg_pool"},
     "client": {"httpx"},
     "starlette": {"starlette"},
     "fastapi": {"starlette", "fastapi"},

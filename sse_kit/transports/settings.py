@@ -1,0 +1,47 @@
+"""The settings that every engine's transport has, and how its address is shown."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypedDict
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field
+
+from sse_kit.config import Retention, Seconds, Settings
+
+
+class LogSettings(Settings):
+    """What every engine's settings have.
+
+    ``namespace`` names the log: transports of one namespace share one. ``dedup_window`` is for how
+    long a key is remembered, and must be longer than ``publish_timeout``, for which a publish is
+    tried; ``request_timeout`` is for one answer of the engine; ``connect_timeout`` for how long
+    entering waits for an engine that does not answer: 0 tries once, None waits for ever.
+    """
+
+    namespace: Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")] = "sse"
+    retention: Retention = Retention()
+    dedup_window: Seconds = 120.0
+    publish_timeout: Seconds = 10.0
+    request_timeout: Seconds = 2.0
+    connect_timeout: Annotated[float, Field(ge=0)] | None = 5.0
+
+
+class LogOptions(TypedDict, total=False):
+    """The settings of :class:`LogSettings`, as keyword arguments."""
+
+    namespace: str
+    retention: Retention
+    dedup_window: float
+    publish_timeout: float
+    request_timeout: float
+    connect_timeout: float | None
+
+
+def redacted(url: str) -> str:
+    """Return ``url`` as it may be logged: without its password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
