@@ -115,9 +115,8 @@ def _row(name: str, results: list[Result]) -> str:
     times = (f"{1000 * of[column]:.2f}" for column in measure.TIMES)
     bare = of.get("bare")
     floor = ["–", "–"] if bare is None else [f"{bare:,.0f}", f"{of['rate'] / bare:.2f}"]
-    return " | ".join(
-        ["|", name, *times, f"{of['rate']:,.0f}", *floor, f"{of['replay']:,.0f}", "|"]
-    )
+    rates = (f"{of['rate']:,.0f}", *floor, f"{of['replay']:,.0f}")
+    return f"| {' | '.join((name, *times, *rates))} |"
 
 
 COLUMNS = (
