@@ -12,12 +12,12 @@ from statistics import median
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import anyio
-from sse_kit.testing.engines import NatsEngine, PostgresEngine, RedisEngine
 
 from benchmarks import machine
 from benchmarks.engines import floors, measure
 from sse_kit import transport_from_url
 from sse_kit.config import Retention
+from sse_kit.testing.engines import NatsEngine, PostgresEngine, RedisEngine
 from sse_kit.transports.base import Publication
 from sse_kit.transports.setup import SupportsSetup
 
