@@ -277,7 +277,7 @@ async def run_on(connection: object, query: bytes, parameters: Sequence[object])
     if not isinstance(connection, AsyncConnection):
         problem = "is no psycopg.AsyncConnection"
         raise InvalidInput("connection", connection, problem, "open one with AsyncConnection")
-    theirs = cast("AsyncConnection[Any]", connection)
+    theirs: AsyncConnection[Any] = cast("Any", connection)
     cursor = AsyncCursor(theirs, row_factory=tuple_row)
     cursor.format = psycopg.pq.Format.BINARY
     await cursor.execute(query, parameters)
