@@ -44,6 +44,8 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "transports.sqlite",
         "transports.redis",
         "transports.nats",
+        "transports.postgres_link",
+        "transports.postgres_settings",
         "transports.postgres",
         "transports.urls",
         "transports",
@@ -75,7 +77,8 @@ FASTHTML = {"starlette", "fasthtml", "fastcore"}
 ONLY_IN = {
     "transports.redis": {"coredis"},
     "transports.nats": {"nats"},
-    "transports.postgres": {"psycopg", "psycopg_pool"},
+    "transports.postgres": {"psycopg"},
+    "transports.postgres_link": {"psycopg"},
     "client": {"httpx"},
     "starlette": {"starlette"},
     "fastapi": {"starlette", "fastapi"},

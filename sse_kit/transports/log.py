@@ -21,7 +21,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, ClassVar, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 import anyio
 
@@ -86,7 +86,7 @@ class _Run:
 class LogTransport(Transport, SupportsReplay):
     """Base of a transport whose engine keeps a log; ``address`` is for people, without secrets."""
 
-    poll: ClassVar[float] = 1.0
+    poll: float = 1.0
     """Seconds after which a tail looks by itself."""
 
     def __init__(self, settings: LogSettings, traits: Traits, *, address: str) -> None:
