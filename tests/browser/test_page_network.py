@@ -14,7 +14,7 @@ import pytest
 
 from sse_kit.templates import bundle
 from sse_kit.templates.client import ClientConfig, ShareConfig, StreamConfig, block
-from tests.browser.proxy import Proxy
+from sse_kit.testing import FaultProxy
 from tests.browser.site import PROBE, QUICK
 from tests.browser.watch import connected, data, states, wait, wait_for
 from tests.demo.process import environment
@@ -128,8 +128,7 @@ def test_a_black_hole_is_noticed_by_its_silence(
     site: Site, topic: str, open_page: OpenPage, complaints: Complaints
 ) -> None:
     """Heartbeats that do not come are the only sign; nothing is lost meanwhile."""
-    target = int(site.url.rpartition(":")[2])
-    with Proxy(target) as proxy:
+    with FaultProxy(site.url) as proxy:
         path = site.live_page(topic, idle_timeout=1000, connect_timeout=1000)
         page = open_page(path.replace(site.url, proxy.url))
         connected(page)
@@ -160,7 +159,7 @@ def test_a_cut_connection_comes_back_where_it_was(
     site: Site, topic: str, open_page: OpenPage
 ) -> None:
     """The request says from which id."""
-    with Proxy(int(site.url.rpartition(":")[2])) as proxy:
+    with FaultProxy(site.url) as proxy:
         page = open_page(site.live_page(topic).replace(site.url, proxy.url))
         connected(page)
         cursor = site.publish(topic, "before")
