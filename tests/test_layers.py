@@ -26,7 +26,14 @@ PACKAGE = ROOT / "sse_kit"
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("errors", "messages", "states", "config"),
     1: ("codec",),
-    2: ("wakeup", "transports.base", "transports.presence", "templates", "templates.base"),
+    2: (
+        "wakeup",
+        "transports.base",
+        "transports.presence",
+        "transports.setup",
+        "templates",
+        "templates.base",
+    ),
     3: (
         "transports.memory_log",
         "transports.memory",
