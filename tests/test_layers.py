@@ -42,6 +42,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "transports.writer",
         "transports.log",
         "transports.sqlite",
+        *("transports.redis_connections", "transports.redis_entries", "transports.redis_server"),
         "transports.redis",
         "transports.nats",
         "transports.postgres_link",
@@ -75,7 +76,7 @@ EVERYWHERE = {"pydantic", "pydantic_core", "typing_extensions"}
 ANYIO_FROM = 2
 FASTHTML = {"starlette", "fasthtml", "fastcore"}
 ONLY_IN = {
-    "transports.redis": {"coredis"},
+    "transports.redis_connections": {"coredis"},
     "transports.nats": {"nats"},
     "transports.postgres": {"psycopg"},
     "transports.postgres_link": {"psycopg"},
