@@ -63,7 +63,7 @@ class RegistrySettings(StreamSettings):
     ``queue_size`` and ``queue_bytes`` bound what waits for one connection; ``ring_size`` and
     ``ring_bytes`` what the process keeps for clients that come back; ``max_connections`` streams
     beyond which new ones are sent away; ``max_lifetime`` after which a stream is asked to come
-    again.
+    again; ``presence_lease`` for how long this process is counted in the cluster after it crashed.
     """
 
     queue_size: Count = 100
@@ -72,6 +72,7 @@ class RegistrySettings(StreamSettings):
     ring_bytes: Count = 16 * 1024 * 1024
     max_connections: Count | None = None
     max_lifetime: Seconds | None = None
+    presence_lease: Seconds = 15.0
 
 
 class CatchUp(Settings):
@@ -134,3 +135,4 @@ class Options(TypedDict, total=False):
     ring_bytes: int
     max_connections: int | None
     max_lifetime: float | None
+    presence_lease: float

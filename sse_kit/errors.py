@@ -19,6 +19,7 @@ Fields go in, ``__str__`` writes the sentence: it names the value and says what 
     │   ├── TransportNotRunning             the transport was not entered
     │   ├── DuplicateConnection             a connection id that is in use
     │   ├── UnknownConnection (LookupError) a connection id that nobody has
+    │   ├── NoPresence                      a transport that cannot count across processes
     │   ├── WrongThread                     a blocking call from the event loop's own thread
     │   └── BadTemplate                     a script whose file and config don't fit each other
     ├── MissingExtra (ImportError)        your fault: an optional package is not installed
@@ -187,6 +188,20 @@ class UnknownConnection(Misuse, LookupError):
         return (
             f"no connection {self.connection_id!r} in this process: to reach a client wherever it "
             f"is, publish to a topic of its own"
+        )
+
+
+class NoPresence(Misuse):
+    """The transport cannot count across processes."""
+
+    def __init__(self, transport: str) -> None:
+        super().__init__(transport)
+        self.transport = transport
+
+    def __str__(self) -> str:
+        return (
+            f"{self.transport!r} cannot count across processes: give it the methods of "
+            f"SupportsPresence, or use get_stats() for this process alone"
         )
 
 

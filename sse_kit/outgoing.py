@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, cast
 
 from sse_kit import frames
+from sse_kit.codec import dump_payload
 from sse_kit.errors import NotPublishable
 from sse_kit.messages import SSEMessage, check_topic
 from sse_kit.subscription import Entry
-from sse_kit.transports.base import Gap, Position
+from sse_kit.transports.base import Gap, Position, Publication
 from sse_kit.wakeup import Wakeup
 
 
@@ -104,6 +106,23 @@ def sendable(value: object, *, event: str | None = None) -> SSEMessage:
     if message.event in frames.RESERVED_EVENTS:
         raise NotPublishable("event", message.event, "is reserved", "choose another event name")
     return message
+
+
+def publication(
+    topic: str | tuple[str, ...], value: object, *, event: str | None = None, key: str | None = None
+) -> Publication:
+    """Return what :meth:`ConnectionRegistry.publish` publishes, for a transport's own methods.
+
+    It has a ``key`` in any case, so that sending it twice stores it once.
+
+    Raises:
+        InvalidTopic, InvalidMessage: what cannot be published.
+        InvalidInput: a ``key`` that is not a line of 1 to 256 bytes.
+        NotPublishable: a message with an ``id``, or with a reserved event name.
+
+    """
+    payload = dump_payload(sendable(value, event=event))
+    return Publication(topics_of(topic), payload, secrets.token_hex(16) if key is None else key)
 
 
 def as_frame(item: Outgoing) -> bytes:

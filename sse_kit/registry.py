@@ -6,38 +6,34 @@ import logging
 import secrets
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import anyio
 from anyio import get_cancelled_exc_class
 
 from sse_kit.admission import Admission, Wanted
 from sse_kit.asgi import last_event_id
-from sse_kit.codec import dump_payload
 from sse_kit.config import DrainSettings, Options, RegistrySettings
 from sse_kit.connection import SSEConnection
 from sse_kit.errors import (
     DuplicateConnection,
+    NoPresence,
     PublishFailed,
     RegistryNotRunning,
-    RegistryRunning,
 )
 from sse_kit.hooks import Hooks, MessagePublished
-from sse_kit.lifespan import Lifespan
+from sse_kit.lifespan import Lifespan, Reenterable
 from sse_kit.messages import SSEMessage
-from sse_kit.outgoing import sendable, topics_of
+from sse_kit.outgoing import publication, sendable, topics_of
 from sse_kit.overflow import CATCH_UP, policies_of
 from sse_kit.runtime import running
 from sse_kit.starlette import EventSourceResponse, TopicResponse, json_endpoint
 from sse_kit.states import CloseReason
 from sse_kit.table import ConnectionTable
-from sse_kit.transports.base import Publication
 from sse_kit.transports.memory import MemoryTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
-    from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
 
     from sse_kit.admission import HasScope
     from sse_kit.config import Overflow
@@ -48,7 +44,7 @@ if TYPE_CHECKING:
     from sse_kit.transports.base import Position, Transport
 
 
-class ConnectionRegistry:
+class ConnectionRegistry(Reenterable):
     """All connections of this process; lives as long as the app: ``async with``, or ``lifespan``.
 
     ``transport`` carries the messages (None: a ``MemoryTransport`` of its own); ``heartbeat`` in
@@ -74,7 +70,7 @@ class ConnectionRegistry:
         self.debug = debug
         self._hooks = hooks or Hooks()
         self._runtime: Runtime | None = None
-        self._lifetime: AbstractAsyncContextManager[None] | None = None
+        super().__init__()
         level = logging.INFO if debug else logging.DEBUG
         self._table = ConnectionTable(level=level, tell=self._tell)
         self._admission = Admission(self.settings, self._table, follow=self._follow)
@@ -82,43 +78,18 @@ class ConnectionRegistry:
 
     # Lifetime --------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> Self:
-        """Enter the transport and follow its log.
+    @asynccontextmanager
+    async def _live(self) -> AsyncGenerator[None, None]:
+        """Enter the transport and follow its log; end every stream afterwards.
 
         Raises:
-            RegistryRunning: it was entered already.
             TransportError: the engine cannot be used.
 
         """
-        if self._lifetime is not None:
-            raise RegistryRunning
-        self._lifetime = self._live()
-        try:
-            await self._lifetime.__aenter__()
-        except BaseException:
-            self._lifetime = None
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End every stream and let go of everything; the registry may be entered again."""
-        if self._lifetime is None:
-            return
-        try:
-            # Told of no error, so that the body's own leaves as it is, in no group.
-            await self._lifetime.__aexit__(None, None, None)
-        finally:
-            self._lifetime = None
-
-    @asynccontextmanager
-    async def _live(self) -> AsyncGenerator[None, None]:
         leases = self._admission.leases
-        async with running(self.transport, self.settings, leases, hooks=self._hooks) as runtime:
+        async with running(
+            self.transport, self.settings, leases, hooks=self._hooks, count=self._table.active
+        ) as runtime:
             self._runtime = runtime
             self._admission.open(runtime.dispatcher)
             try:
@@ -219,11 +190,12 @@ class ConnectionRegistry:
         """
         runtime = self._running("publish()")
         message = sendable(value, event=event)
-        topics = topics_of(topic)
-        key = secrets.token_hex(16) if key is None else key
-        published = await self.transport.publish(Publication(topics, dump_payload(message), key))
+        sent = publication(topic, message, key=key)
+        published = await self.transport.publish(sent)
         if self._runtime is runtime:
-            told = MessagePublished(published.position, topics, message.event, published.duplicate)
+            told = MessagePublished(
+                published.position, sent.topics, message.event, published.duplicate
+            )
             runtime.hooks.tell(told)
         return published.position
 
@@ -334,6 +306,23 @@ class ConnectionRegistry:
         """Count what there is, what has ``ended``, and what the ``hub`` knows (README)."""
         hub = None if self._runtime is None else self._runtime.stats()
         return {**self._table.stats(), "hub": hub}
+
+    async def cluster_stats(self) -> dict[str, Any]:
+        """Count ``nodes`` (processes), ``active`` connections and these ``by_type``, everywhere.
+
+        Every process of the transport's namespace tells its own, under a lease of
+        ``presence_lease`` seconds: one that crashed is counted for that long.
+
+        Raises:
+            RegistryNotRunning: the registry was not entered.
+            NoPresence: the transport cannot count across processes.
+            TransportError: the engine does not answer.
+
+        """
+        presence = self._running("cluster_stats()").presence
+        if presence is None:
+            raise NoPresence(type(self.transport).__name__)
+        return await presence.stats()
 
     # Inside ----------------------------------------------------------------------------------
 

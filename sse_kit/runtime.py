@@ -18,13 +18,15 @@ from sse_kit.hooks import HookRunner, Hooks
 from sse_kit.hub import Hub
 from sse_kit.leases import TICK
 from sse_kit.overflow import LossySubscription
+from sse_kit.presence import Presence
 from sse_kit.replay import Replayer
 from sse_kit.shutdown import call_soon
 from sse_kit.subscription import Subscription
 from sse_kit.transports.base import Position, SupportsReplay
+from sse_kit.transports.presence import SupportsPresence
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 
     from anyio.abc import TaskGroup
 
@@ -42,7 +44,7 @@ T = TypeVar("T")
 class Runtime:
     """The running parts; made by :func:`running`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is a part of it
         self,
         hub: Hub,
         hooks: HookRunner,
@@ -50,10 +52,12 @@ class Runtime:
         settings: RegistrySettings,
         *,
         dispatcher: Dispatcher | None,
+        presence: Presence | None,
     ) -> None:
         self.hub = hub
         self.hooks = hooks
         self.dispatcher = dispatcher
+        self.presence = presence
         self._token = current_token()
         self._thread = threading.get_ident()
         self._replayer = replayer
@@ -110,6 +114,7 @@ async def running(
     leases: Leases,
     *,
     hooks: Hooks | None = None,
+    count: Callable[[], Mapping[str, int]] = dict,
 ) -> AsyncGenerator[Runtime, None]:
     """Enter ``transport``, follow its log, keep house; nothing published from now on is missed.
 
@@ -133,7 +138,29 @@ async def running(
             tasks.start_soon(_keep_house, hub, leases, tasks)
             replayer = None if engine is None else Replayer(hub, engine, tasks)
             runner = HookRunner(hooks or Hooks(), tasks)
-            yield Runtime(hub, runner, replayer, settings, dispatcher=dispatcher)
+            async with _present(transport, count, settings, tasks) as presence:
+                yield Runtime(
+                    hub, runner, replayer, settings, dispatcher=dispatcher, presence=presence
+                )
+
+
+@asynccontextmanager
+async def _present(
+    transport: Transport,
+    count: Callable[[], Mapping[str, int]],
+    settings: RegistrySettings,
+    tasks: TaskGroup,
+) -> AsyncGenerator[Presence | None]:
+    """Be counted in the cluster, if the transport can do that."""
+    if not isinstance(transport, SupportsPresence):
+        yield None
+        return
+    presence = Presence(transport, count, lease=settings.presence_lease)
+    tasks.start_soon(presence.run)
+    try:
+        yield presence
+    finally:
+        await presence.leave()
 
 
 @asynccontextmanager

@@ -94,6 +94,10 @@ class ConnectionTable:
             logger.log(self._level, "disconnected", extra=facts)
         self._tell(closed)
 
+    def active(self) -> dict[str, int]:
+        """Count the active connections by type."""
+        return dict(Counter(each.connection_type for each in self.all() if each.is_active()))
+
     def stats(self) -> dict[str, Any]:
         """Count: ``total``, ``active``, ``by_type``, ``message_count``, ``dropped``, ``ended``."""
         everyone = self.all()

@@ -26,6 +26,7 @@ from sse_kit.errors import (
     LineTooLong,
     MalformedPayload,
     MissingExtra,
+    NoPresence,
     NotPublishable,
     PayloadTooLarge,
     PublishFailed,
@@ -73,6 +74,7 @@ SENTENCES: tuple[tuple[SSEKitError, tuple[str, ...]], ...] = (
     (TransportNotRunning(), ("not running", "'async with' it")),
     (DuplicateConnection("user_1"), ("'user_1'", "remove it first")),
     (UnknownConnection("user_1"), ("'user_1'", "publish to a topic")),
+    (NoPresence("MyTransport"), ("'MyTransport'", "SupportsPresence", "use get_stats()")),
     (
         WrongThread("publish_from_thread()", "await publish() here"),
         ("publish_from_thread()", "await publish() here"),

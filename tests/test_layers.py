@@ -28,6 +28,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     1: ("codec",),
     2: ("wakeup", "transports.base", "transports.presence", "templates", "templates.base"),
     3: (
+        "transports.memory_log",
         "transports.memory",
         "transports.settings",
         "transports.contact",
@@ -38,6 +39,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "transports.redis",
         "transports.nats",
         "transports.postgres",
+        "transports.urls",
         "transports",
     ),
     4: (
@@ -47,7 +49,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     5: (
         *("stalled", "shutdown", "asgi", "assets", "iterate", "client", "session"),
         *("passthrough", "hands", "dispatch", "inline"),
-        *("leases", "table", "admission", "runtime", "lifespan"),
+        *("leases", "table", "admission", "presence", "runtime", "lifespan"),
     ),
     6: ("starlette",),
     7: ("registry",),

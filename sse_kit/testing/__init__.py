@@ -19,7 +19,7 @@ for _package in ("hypothesis", "pytest"):
 
 import pytest  # noqa: E402  it is there
 
-_SUITES = ("suite", "suite_publish", "suite_tail", "suite_replay")
+_SUITES = ("suite", "suite_publish", "suite_tail", "suite_replay", "suite_presence")
 pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in _SUITES))
 
 # ruff: isort: split

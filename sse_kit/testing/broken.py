@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import inspect
 
-from sse_kit.testing import broken_lifetime, broken_publish, broken_replay, broken_tail
+from sse_kit.testing import (
+    broken_lifetime,
+    broken_presence,
+    broken_publish,
+    broken_replay,
+    broken_tail,
+)
 from sse_kit.testing.broken_base import BrokenTransport
 
 BROKEN: tuple[type[BrokenTransport], ...] = tuple(
     member
-    for module in (broken_publish, broken_tail, broken_lifetime, broken_replay)
+    for module in (broken_publish, broken_tail, broken_lifetime, broken_replay, broken_presence)
     for member in vars(module).values()
     if inspect.isclass(member)
     and issubclass(member, BrokenTransport)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Feed,
         Position,
     )
-    from sse_kit.transports.memory import MemoryLog
+    from sse_kit.transports.memory_log import MemoryLog
 
 
 class LeaksItsPump(BrokenTransport):

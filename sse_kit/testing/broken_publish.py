@@ -14,7 +14,7 @@ from sse_kit.testing.broken_base import BrokenTransport
 from sse_kit.transports.base import Position, Publication, Published
 
 if TYPE_CHECKING:
-    from sse_kit.transports.memory import MemoryLog
+    from sse_kit.transports.memory_log import MemoryLog
 
 FILLER = Publication(("filler",), b"filler")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from sse_kit.transports.memory import MemoryLog
+    from sse_kit.transports.memory_log import MemoryLog
 
     Tail: TypeAlias = AbstractAsyncContextManager[MemoryObjectReceiveStream[Feed]]
 

@@ -1,4 +1,6 @@
-"""The proof of a transport: one test or more for each promise of ``sse_kit.transports.base``.
+"""The proof of a transport: one test or more for each promise of a transport.
+
+Those of ``sse_kit.transports.base``, and of ``sse_kit.transports.presence`` if it has that.
 
 Three lines make it a test of yours; pytest needs nothing else, anyio's plugin comes with anyio::
 
@@ -21,13 +23,16 @@ from __future__ import annotations
 
 import pytest
 
+from sse_kit.testing.suite_presence import PresencePromises
 from sse_kit.testing.suite_publish import PublishPromises
 from sse_kit.testing.suite_replay import ReplayPromises
 from sse_kit.testing.suite_tail import LifetimePromises, TailPromises
 
 
 @pytest.mark.anyio
-class TransportConformance(PublishPromises, TailPromises, LifetimePromises, ReplayPromises):
+class TransportConformance(
+    PublishPromises, TailPromises, LifetimePromises, ReplayPromises, PresencePromises
+):
     """All promises. Subclass it with a name that pytest collects, and implement ``make``.
 
     Override ``make_small`` too, to have trimming tested, and ``patience`` for a slow engine.

@@ -62,6 +62,7 @@ class Writer:
         self._append = append
         self._timeout = timeout
         self._waiting: deque[_Job] = deque()
+        self._sent: list[_Job] = []
         self._wakeup = Wakeup()
         self._reason = ""
         self._closed = False
@@ -93,8 +94,9 @@ class Writer:
         """Write, for ever."""
         try:
             while True:
-                if batch := self._take():
-                    await self._write(batch)
+                self._sent = self._take()
+                if self._sent:
+                    await self._write()
                 else:
                     await self._wakeup.wait()
         finally:
@@ -110,10 +112,10 @@ class Writer:
                 size += len(job.publication.payload)
         return batch
 
-    async def _write(self, batch: list[_Job]) -> None:
+    async def _write(self) -> None:
         """Try until the engine has answered, or nobody waits any more."""
         pauses = delays()
-        while batch := [job for job in batch if not job.given_up]:
+        while batch := [job for job in self._sent if not job.given_up]:
             try:
                 answers = await self._append([job.publication for job in batch])
             except Exception as error:  # noqa: BLE001  whatever it is: nobody knows what was stored
@@ -129,6 +131,5 @@ class Writer:
     def _close(self) -> None:
         self._closed = True
         self._reason = "the transport was left"
-        for job in self._waiting:
+        for job in (*self._sent, *self._waiting):
             job.done.set()
-        self._waiting.clear()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sse_kit.config import Retention
 from sse_kit.testing import BROKEN, BrokenTransport, TransportConformance
-from sse_kit.transports.memory import MemoryLog, MemoryTransport
+from sse_kit.transports.memory import MemoryTransport
+from sse_kit.transports.memory_log import MemoryLog
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -105,7 +106,7 @@ def suite_of(broken: type[BrokenTransport]) -> type[OverMemory]:
     prefix = f"test_{broken.promise.lower()}_"
     tests = [name for name in dir(OverMemory) if name.startswith("test_")]
     members: dict[str, Any] = {name: None for name in tests if not name.startswith(prefix)}
-    members |= {"transport": broken, "patience": 0.3}
+    members |= {"transport": broken, "patience": 0.3, "lease": 0.05}
     return type(f"Test{broken.__name__}", (OverMemory,), members)
 
 

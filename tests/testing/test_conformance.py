@@ -15,7 +15,8 @@ from collections import defaultdict
 import pytest
 from sse_kit.testing import TransportConformance
 from sse_kit.transports.base import Transport
-from sse_kit.transports.memory import MemoryLog, MemoryTransport
+from sse_kit.transports.memory import MemoryTransport
+from sse_kit.transports.memory_log import MemoryLog
 
 LOGS = defaultdict(MemoryLog)
 

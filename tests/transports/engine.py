@@ -11,7 +11,7 @@ from anyio import lowlevel
 
 from sse_kit.transports.base import Traits
 from sse_kit.transports.log import LogTransport
-from sse_kit.transports.memory import MemoryLog
+from sse_kit.transports.memory_log import MemoryLog
 from sse_kit.transports.settings import LogOptions, LogSettings
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from sse_kit.transports.base import (
     Publication,
     Rebase,
 )
-from sse_kit.transports.memory import BURST, DEDUP_WINDOW, MemoryLog, MemoryTransport
+from sse_kit.transports.memory import BURST, MemoryTransport
+from sse_kit.transports.memory_log import DEDUP_WINDOW, MemoryLog
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream
@@ -36,6 +37,8 @@ SMALL_LOGS = defaultdict[str, MemoryLog](lambda: MemoryLog(Retention(max_records
 
 
 class TestMemory(TransportConformance):
+    lease = 0.05
+
     def make(self, namespace: str) -> Transport:
         return MemoryTransport(log=LOGS[namespace])
 

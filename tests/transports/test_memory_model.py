@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from sse_kit.config import Retention
 from sse_kit.transports.base import Gap, GapReason, Position, Publication
-from sse_kit.transports.memory import MemoryLog
+from sse_kit.transports.memory_log import MemoryLog
 
 WINDOW = 20.0
 
