@@ -41,6 +41,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "transports.contact",
         "transports.writer",
         "transports.log",
+        *("transports.sqlite_file", "transports.sqlite_tables", "transports.sqlite_log"),
         "transports.sqlite",
         *("transports.redis_connections", "transports.redis_entries", "transports.redis_server"),
         "transports.redis",
