@@ -37,7 +37,6 @@ from sse_kit.transports.memory import MemoryTransport
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
 
     from sse_kit.admission import HasScope
     from sse_kit.config import Overflow
@@ -78,6 +77,7 @@ class ConnectionRegistry:
         level = logging.INFO if debug else logging.DEBUG
         self._table = ConnectionTable(level=level, tell=self._tell)
         self._admission = Admission(self.settings, self._table, follow=self._follow)
+        self.wait_closed = self._admission.wait_closed
         self.stats_endpoint = json_endpoint(self.get_stats)
 
     # Lifetime --------------------------------------------------------------------------------
@@ -100,12 +100,7 @@ class ConnectionRegistry:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         """End every stream and let go of everything; the registry may be entered again."""
         if self._lifetime is None:
             return
@@ -136,6 +131,7 @@ class ConnectionRegistry:
         """End every stream, and send new ones away; from any thread or signal, returns at once.
 
         For servers that stop without a signal to the main thread: see :mod:`sse_kit.shutdown`.
+        What shall end with the streams awaits ``wait_closed()``.
         """
         if self._runtime is not None:
             self._runtime.call_soon(partial(self._admission.close, CloseReason.SERVER_STOP))
