@@ -36,13 +36,14 @@ def test_the_state_is_told_in_words_and_by_a_shape(
     site: Site, topic: str, open_page: OpenPage
 ) -> None:
     """Colour alone says nothing; a screen reader hears of each change."""
-    site.before[topic] = [Response(status_code=503, headers={"Retry-After": "1"})]
+    site.before[topic] = [Response(status_code=503, headers={"Retry-After": "600"})]
     config = ClientConfig(connection=QUICK, streams=(StreamConfig(url=f"/events/{topic}"),))
     page = open_page(site.page(config, to_xml(sse_status()), head=STYLE))
     status = page.get_by_role("status")
     expect(status).to_have_text("Reconnecting")
     expect(status).to_have_attribute("data-sse-state", "reconnecting")
     assert shape(page) == ("50%", False)
+    page.evaluate("sseKit.channels.forEach((channel) => channel.reconnect())")
     expect(status).to_have_text("Connected")
     assert shape(page) == ("50%", True)
     site.before[topic] = [Response(status_code=403)]
