@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from sse_kit.templates.client import ClientConfig, StatsConfig, StreamConfig
 from tests.browser.site import QUICK
-from tests.browser.watch import PATIENCE, connected, wait, wait_until
+from tests.browser.watch import PATIENCE, connected, stop_clock, wait, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Request
@@ -46,14 +46,6 @@ def endpoint(topic: str) -> str:
 def stats_page(site: Site, endpoint: str, *, interval: int = 100, timeout: int = PATIENCE) -> str:
     stats = StatsConfig(endpoint=f"/{endpoint}", interval=interval, timeout=timeout)
     return site.page(ClientConfig(stats=stats), SHOWN, head=f"<script>{FOLLOW}</script>")
-
-
-def open_stopped(open_page: OpenPage) -> Page:
-    """Open a tab whose time passes only when the test says so."""
-    page = open_page("about:blank")
-    page.clock.install(time=0)
-    page.clock.pause_at(1_000)
-    return page
 
 
 def requests_for(page: Page, endpoint: str) -> list[Request]:
@@ -111,7 +103,8 @@ def test_an_endpoint_that_fails_is_asked_less_often(
 ) -> None:
     """What was shown stays; once it answers again, that is shown."""
     site.pages[endpoint] = JSONResponse({"total": 1})
-    page = open_stopped(open_page)
+    page = open_page("about:blank")
+    stop_clock(page)
     page.add_init_script("Math.random = () => 1")  # the longest of the delays there may be
     made = requests_for(page, endpoint)
     page.goto(stats_page(site, endpoint))
@@ -142,7 +135,8 @@ def test_a_page_that_nobody_sees_asks_for_nothing(
 ) -> None:
     """Hidden, or left; it goes on at once when it is seen again."""
     site.pages[endpoint] = JSONResponse({"total": 1})
-    page = open_stopped(open_page)
+    page = open_page("about:blank")
+    stop_clock(page)
     made = requests_for(page, endpoint)
     page.goto(stats_page(site, endpoint, interval=60_000))
     page.clock.run_for(10)
