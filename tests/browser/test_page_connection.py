@@ -160,6 +160,24 @@ def test_an_eventsource_takes_the_place_of_fetch(
     assert all("500" in complaint for complaint in complaints)
 
 
+def test_a_browser_without_streams_of_bytes_has_an_eventsource(
+    site: Site, topic: str, open_page: OpenPage, context: BrowserContext
+) -> None:
+    """It is the fallback of fetch, which nobody has to ask for."""
+    context.add_init_script(
+        """delete globalThis.ReadableStream;
+        const Own = EventSource;
+        globalThis.EventSource = function (url) { return (window.source = new Own(url)); };
+        """
+    )
+    page = open_page(site.live_page(topic))
+    connected(page)
+    site.publish(topic, "a")
+    wait(page, "messages.length === 1")
+    assert data(page) == ["a"]
+    assert page.evaluate("source.readyState") == 1
+
+
 def test_an_eventsource_hears_names_that_are_listened_for_later(
     site: Site, topic: str, open_page: OpenPage
 ) -> None:
