@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, runtime_checkable
 
@@ -74,9 +74,9 @@ class Position:
     mark: str | None = None
 
     def __post_init__(self) -> None:
-        for field, name in (("epoch", self.epoch), ("mark", self.mark)):
+        for part, name in (("epoch", self.epoch), ("mark", self.mark)):
             if name is not None and not _NAME.fullmatch(name):
-                raise InvalidPosition(field, name, "is no name", "use [0-9A-Za-z_-]{1,40}")
+                raise InvalidPosition(part, name, "is no name", "use [0-9A-Za-z_-]{1,40}")
         if not 0 <= self.offset <= MAX_OFFSET:
             raise InvalidPosition("offset", self.offset, "is out of range", "use 0 to 2**63-1")
 
@@ -141,11 +141,15 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What is kept: offsets ``first`` to ``last`` of ``epoch``; empty: ``first == last + 1``."""
+    """What is kept: offsets ``first`` to ``last`` of ``epoch``; empty: ``first == last + 1``.
+
+    ``mark`` is that of the last record, where a transport adds marks to its positions.
+    """
 
     epoch: str
     first: int
     last: int
+    mark: str | None = field(default=None, compare=False)
 
     @property
     def start(self) -> Position:
@@ -155,7 +159,7 @@ class Bounds:
     @property
     def end(self) -> Position:
         """Where a reader stands who has seen all."""
-        return Position(self.epoch, self.last)
+        return Position(self.epoch, self.last, self.mark)
 
 
 @dataclass(frozen=True, slots=True)
