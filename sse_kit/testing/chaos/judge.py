@@ -126,7 +126,7 @@ class Witness:
         self._had: set[str] = set()
         self._at: dict[str, int] = {}
         self._offset = 0
-        self._told_of = 0
+        self._told_of = judge.era
         self._starts_over = False
 
     def owe(self, told: Acknowledged) -> None:
@@ -177,7 +177,10 @@ class Witness:
     def _take(self, key: str, position: Position) -> None:
         self._at[key] = position.offset
         self.owed.pop(key, None)
-        if key not in self._had and not self._judge.is_settled(key):
+        if self._judge.is_settled(key):
+            return
+        self._starts_over = False  # what is new comes after all that is repeated
+        if key not in self._had:
             self._counts.delivered += 1
             self._had.add(key)
 
