@@ -21,7 +21,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, ClassVar, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 import anyio
 
@@ -86,7 +86,7 @@ class _Run:
 class LogTransport(Transport, SupportsReplay):
     """Base of a transport whose engine keeps a log; ``address`` is for people, without secrets."""
 
-    poll: ClassVar[float] = 1.0
+    poll: float = 1.0
     """Seconds after which a tail looks by itself."""
 
     def __init__(self, settings: LogSettings, traits: Traits, *, address: str) -> None:
@@ -162,7 +162,7 @@ class LogTransport(Transport, SupportsReplay):
             message = "this transport is running already: each registry needs its own"
             raise Misuse(message)
         outer = await anyio.create_task_group().__aenter__()
-        writer = Writer(self._append, timeout=self.settings.publish_timeout)
+        writer = Writer(self._append_batch, timeout=self.settings.publish_timeout)
         run = self._run = _Run(outer, writer)
         try:
             await outer.start(self._host, run)
@@ -224,7 +224,7 @@ class LogTransport(Transport, SupportsReplay):
             raise PayloadTooLarge(len(publication.payload), limit)
         return await self._running().writer.publish(publication)
 
-    async def _append(self, publications: Sequence[Publication]) -> Sequence[Published]:
+    async def _append_batch(self, publications: Sequence[Publication]) -> Sequence[Published]:
         published = await self._ask(self.append, publications)
         self.wake()
         return published
