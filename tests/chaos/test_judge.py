@@ -229,6 +229,19 @@ def test_a_log_that_starts_over_repeats_what_was_settled() -> None:
     assert judge.settle().duplicated == 1
 
 
+def test_what_a_gap_skips_is_announced_whenever_its_answer_comes() -> None:
+    """An engine that does not know the fork resumes behind what was published since."""
+    judge = Judge()
+    witness = settled(judge, 5)
+    judge.lossy_restart()
+    judge.acknowledge("early", ("a",), Position("e2", 3))
+    witness.gap(Gap(GapReason.AHEAD, Position("e2", 4)))
+    judge.acknowledge("late", ("a",), Position("e2", 4))
+    judge.acknowledge("after", ("a",), Position("e2", 5))
+    counts = judge.settle()
+    assert (counts.announced, counts.lost) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("gap", "announced", "lost"),
     [
@@ -240,7 +253,7 @@ def test_a_log_that_starts_over_repeats_what_was_settled() -> None:
     ],
 )
 def test_a_gap_excuses_what_it_covers(gap: Gap, announced: int, lost: int) -> None:
-    """Acknowledged before the restart and beyond the fork; never what came after the restart."""
+    """Acknowledged before the restart and beyond the fork; not what is still to come."""
     judge = Judge()
     witness = judge.witness("a")
     for offset in (1, 2):

@@ -183,3 +183,6 @@ class Runner:
             f"{totals.engine}: {totals.all_faults} faults, {totals.counts.acknowledged:,} "
             f"acknowledged, {counts.broken} promises broken, {seconds:.1f} s"
         )
+        for complaint in self._judge.complaints:
+            self._tell(f"  {complaint}")
+        self._judge.complaints.clear()
