@@ -185,12 +185,12 @@ class SqliteTransport(LogTransport, SupportsPresence):
 
 def _absolute(path: str | os.PathLike[str]) -> str:
     """Return ``path`` as it is meant now, whatever the working directory becomes."""
-    text = os.fspath(path)
+    text: object = os.fspath(path)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidSetting("path", path, "is no path", "give the path of a file")
     if text == ":memory:" or text.startswith("file::memory:"):
         problem = "is a database that no other process sees, and no restart survives"
         raise InvalidSetting("path", path, problem, "use MemoryTransport()")
     if text.startswith("file:") or "://" in text:
         raise InvalidSetting("path", path, "is a URL", "give the path, or use transport_from_url")
-    if not text or "\0" in text:
-        raise InvalidSetting("path", path, "is no path", "give the path of a file")
     return os.path.abspath(text)  # noqa: PTH100  pathlib keeps "..", or follows links
