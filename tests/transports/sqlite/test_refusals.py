@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
         ("sqlite:///log.db", "use transport_from_url"),
         ("", "give the path of a file"),
         ("log\0.db", "give the path of a file"),
-        (b"log.db", "give the path of a file"),
+        (b"log.db", "valid string"),
     ],
 )
 def test_what_is_no_path_is_refused(path: str, remedy: str) -> None:
