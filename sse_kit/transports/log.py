@@ -18,6 +18,7 @@ A tail reads, and when there is nothing more it waits for :meth:`LogTransport.wa
 
 from __future__ import annotations
 
+import os
 import time
 from abc import abstractmethod
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -81,6 +82,7 @@ class _Run:
         self.writer = writer
         self.leaving = anyio.Event()
         self.tails: TaskGroup | None = None
+        self.process = os.getpid()
 
 
 class LogTransport(Transport, SupportsReplay):
@@ -332,7 +334,8 @@ class LogTransport(Transport, SupportsReplay):
         return Health(HealthStatus.OK, f"{self.contact.address}, {bounds.end}")
 
     def _running(self) -> _Run:
-        if self._run is None:
+        # A process that was forked off has what its parent had, but nobody who runs it.
+        if self._run is None or self._run.process != os.getpid():
             raise TransportNotRunning
         return self._run
 
