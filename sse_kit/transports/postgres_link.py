@@ -8,9 +8,10 @@ it, so it is closed, and the next question opens another.
 from __future__ import annotations
 
 import re
+from asyncio import CancelledError
 from contextlib import contextmanager
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
 import anyio
 
@@ -19,14 +20,19 @@ from sse_kit.errors import EngineRefused, InvalidInput, InvalidSetting, MissingE
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from psycopg.abc import PQGen
+
 try:
     import psycopg
     from psycopg import AsyncConnection, AsyncCursor
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg.rows import tuple_row
+    from psycopg.waiting import wait_async
 except ImportError as error:
     package = "psycopg"
     raise MissingExtra(package, "postgres") from error
+
+T = TypeVar("T")
 
 Row: TypeAlias = tuple[Any, ...]
 Connection: TypeAlias = "AsyncConnection[Row]"
@@ -124,6 +130,21 @@ def remedy_for(error: psycopg.Error) -> str | None:
     return next((BY_PHRASE[phrase] for phrase in BY_PHRASE if phrase in text), None)
 
 
+class _Connection(AsyncConnection[Row]):
+    """One that is cancelled at once.
+
+    psycopg's own first asks the server to cancel, and waits up to ten seconds for that, of which a
+    frozen server uses all. We close what was cancelled in any case.
+    """
+
+    async def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
+        try:
+            return await wait_async(gen, self.pgconn.socket, *args, **kwargs)
+        except CancelledError:
+            self.pgconn.finish()
+            raise
+
+
 class Server:
     """How to connect: a connection string, which may hold a password, and the tables' schema.
 
@@ -156,7 +177,7 @@ class Server:
 
     async def connect(self) -> Connection:
         """Return a connection, each of whose statements is a transaction."""
-        return await AsyncConnection[Row].connect(
+        return await _Connection.connect(
             self._conninfo,
             autocommit=True,
             prepare_threshold=None if self._pooled else 0,
