@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
-    """psycopg runs on asyncio only."""
+    """Return asyncio: psycopg knows no other."""
     return "asyncio"
 
 

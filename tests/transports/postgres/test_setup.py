@@ -62,7 +62,7 @@ async def test_tables_of_another_version_are_refused(url: str, number: int, reme
     """Older ones name ``setup``, newer ones a newer package."""
     schema = fresh_namespace()
     await PostgresTransport(url, schema=schema).setup()
-    run_sql(url, f"UPDATE {schema}.version SET number = {number}")
+    run_sql(url, "UPDATE {s}.version SET number = {n}", s=schema, n=number)
     with pytest.raises(EngineRefused, match=f"version {number}.*{remedy}"):
         await enter(url, schema)
 
@@ -82,7 +82,7 @@ async def test_older_tables_are_brought_up_to_date(
             await enter(url, schema)
         await PostgresTransport(url, schema=schema).setup()
         await enter(url, schema)
-    assert run_sql(url, f"SELECT planted, last FROM {schema}.log") == [(None, 1)]
+    assert run_sql(url, "SELECT planted, last FROM {s}.log", s=schema) == [(None, 1)]
     with pytest.raises(EngineRefused, match="version 2"):
         await PostgresTransport(url, schema=schema).setup()
 
@@ -92,9 +92,9 @@ async def test_a_role_without_rights_is_told_which(url: str) -> None:
     name = fresh_namespace()
     run_sql(url, f"CREATE ROLE {name} LOGIN")
     own = url.replace("postgres@", f"{name}@")
-    with pytest.raises(EngineRefused, match="permission denied.*grant"):
+    with pytest.raises(EngineRefused, match=r"permission denied.*grant"):
         await PostgresTransport(own, schema="new_one").setup()
-    with pytest.raises(EngineRefused, match="permission denied.*grant"):
+    with pytest.raises(EngineRefused, match=r"permission denied.*grant"):
         await enter(own, "sse_kit")
     run_sql(url, f"DROP ROLE {name}")
     async with entered(role_url(url, name), namespace=name) as transport:
@@ -106,8 +106,9 @@ async def test_a_log_that_somebody_deleted_begins_anew(url: str, namespace: str)
     """Its epoch is another one, so everybody is told."""
     async with entered(url, namespace=namespace) as transport:
         before = await transport.publish(numbered(1))
-        run_sql(url, f"DELETE FROM sse_kit.log WHERE namespace = '{namespace}'")
-        run_sql(url, f"DELETE FROM sse_kit.record WHERE namespace = '{namespace}'")
+        for table in ("log", "record"):
+            delete = "DELETE FROM sse_kit.{t} WHERE namespace = '{n}'"
+            run_sql(url, delete, t=table, n=namespace)
         after = await transport.bounds()
         again = await transport.publish(numbered(2))
     assert (after.first, after.last, again.position.offset) == (1, 0, 1)

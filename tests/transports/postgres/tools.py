@@ -25,8 +25,9 @@ def numbered(number: int) -> Publication:
     return Publication(("t",), b"%d" % number, f"key {number}")
 
 
-def run_sql(url: str, *statements: str) -> list[tuple[Any, ...]]:
-    """Run statements as the administrator; return the rows of the last one."""
+def run_sql(url: str, *statements: str, **names: object) -> list[tuple[Any, ...]]:
+    """Run statements, with names put in, as the administrator; return the rows of the last one."""
+    statements = tuple(s.format(**names) if names else s for s in statements)
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in statements[:-1]:
             connection.execute(statement.encode())
@@ -99,5 +100,5 @@ async def told_by(tail: TailReader, last: int) -> list[str | int]:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what no event tells."""
     with anyio.fail_after(PATIENCE):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await anyio.sleep(0.01)
