@@ -201,7 +201,7 @@ class Server:
 
     async def _set_up(self, connection: Connection) -> None:
         # Several processes may start at once, and each set up.
-        await connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(7_376_529_381)")
+        await connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(7376529381)")
         asked = await connection.execute(
             "SELECT pg_catalog.to_regclass(%s)", (f'"{self.schema}".version',)
         )

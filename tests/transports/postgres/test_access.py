@@ -83,9 +83,13 @@ async def test_a_server_without_tls_is_refused_where_it_is_asked_for(url: str) -
     await refused(url, "does not support SSL", sslmode="require")
 
 
+def database_url(url: str, name: str) -> str:
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
 async def test_what_is_not_there_is_named(url: str) -> None:
     """A database or a role that does not exist."""
-    await refused(url.replace("/postgres", "/no_such"), 'database "no_such" does not exist')
+    await refused(database_url(url, "no_such"), 'database "no_such" does not exist')
     await refused(url.replace("postgres@", "no_such@"), 'role "no_such" does not exist')
 
 
@@ -110,7 +114,7 @@ async def test_a_database_of_another_encoding_is_refused(url: str) -> None:
     name = fresh_namespace()
     how = "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
     run_sql(url, "CREATE DATABASE {n} " + how, n=name)
-    own = url.replace("/postgres", f"/{name}")
+    own = database_url(url, name)
     await PostgresTransport(own).setup()
     await refused(own, "encoding is LATIN1")
 
@@ -129,6 +133,13 @@ HOSTILE = (
 )
 
 
+EVIL = (
+    "octet_length(bytea) RETURNS int RETURN 1 / 0",
+    "clock_timestamp() RETURNS timestamptz RETURN to_timestamp(0)",
+    "pg_is_in_recovery() RETURNS bool RETURN true",
+)
+
+
 async def test_what_a_role_has_set_changes_nothing(url: str) -> None:
     """Timeouts, isolation, encodings, and functions of the same name in its search path."""
     name = fresh_namespace()
@@ -137,9 +148,7 @@ async def test_what_a_role_has_set_changes_nothing(url: str) -> None:
         url,
         "CREATE SCHEMA IF NOT EXISTS evil",
         "GRANT USAGE ON SCHEMA evil TO PUBLIC",
-        "CREATE OR REPLACE FUNCTION evil.octet_length(bytea) RETURNS int RETURN 1 / 0",
-        "CREATE OR REPLACE FUNCTION evil.clock_timestamp() RETURNS timestamptz RETURN 'epoch'",
-        "CREATE OR REPLACE FUNCTION evil.pg_is_in_recovery() RETURNS bool RETURN true",
+        *(f"CREATE OR REPLACE FUNCTION evil.{function}" for function in EVIL),
         *(f"ALTER ROLE {name} SET {setting}" for setting in HOSTILE),
     )
     async with (

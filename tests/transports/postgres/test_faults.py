@@ -142,7 +142,7 @@ async def test_a_publish_during_an_outage_fails_once_its_time_is_over(
     proxied: FaultProxy, namespace: str
 ) -> None:
     """The reason is the engine's; health says that it is down."""
-    async with entered(proxied.url, namespace=namespace, publish_timeout=0.3) as transport:
+    async with entered(proxied.url, namespace=namespace, publish_timeout=1.0) as transport:
         proxied.refuse()
         proxied.cut()
         with pytest.raises(PublishFailed, match=r"[Cc]onnection"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import psycopg
@@ -19,6 +19,7 @@ from tests.transports.postgres.tools import (
     run_sql,
     tail_of,
     until,
+    waiting,
 )
 
 if TYPE_CHECKING:
@@ -48,11 +49,6 @@ async def test_x6_an_earlier_offset_is_never_committed_later(url: str, namespace
         await slow.commit()
         records = [await tail.record(), await tail.record()]
     assert [(r.position.offset, int(r.payload)) for r in records] == [(1, 1), (2, 2)]
-
-
-def waiting(url: str) -> list[tuple[Any, ...]]:
-    asks = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'publish'"
-    return run_sql(url, asks)
 
 
 async def test_x6_a_sequence_loses_what_is_committed_late(url: str) -> None:

@@ -50,9 +50,9 @@ async def test_a_listener_that_was_ended_listens_again(own_postgres: OwnPostgres
         entered(engine.url, poll=LONG) as other,
         tail_of(other) as tail,
     ):
-        await until(lambda: len(run_sql(engine.url, LISTENS)) == 2)
         for number in range(5):
-            assert run_sql(engine.url, END_LISTENERS)
+            await until(lambda: len(run_sql(engine.url, LISTENS)) == 2)
+            assert len(run_sql(engine.url, END_LISTENERS)) == 2
             await publish_and_hear(transport, tail, number)
 
 

@@ -102,3 +102,9 @@ async def until(condition: Callable[[], bool]) -> None:
     with anyio.fail_after(PATIENCE):
         while not condition():  # noqa: ASYNC110
             await anyio.sleep(0.01)
+
+
+def waiting(url: str) -> list[tuple[Any, ...]]:
+    """Return the publishes that wait for another transaction."""
+    asks = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'publish'"
+    return run_sql(url, asks)
