@@ -18,7 +18,7 @@ import anyio
 from sse_kit.errors import EngineRefused, InvalidInput, InvalidSetting, MissingExtra
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from psycopg.abc import PQGen
 
@@ -106,12 +106,21 @@ def conninfo_of(field: str, url: str, **parameters: str | None) -> str:
     """
     given = {name: value for name, value in parameters.items() if value is not None}
     try:
-        return make_conninfo(
+        conninfo = make_conninfo(
             url, fallback_application_name="sse_kit", client_encoding="utf8", **given
         )
     except psycopg.Error:
-        remedy = "write postgresql://user:password@host:5432/database, with %XX in a password"
-        raise InvalidSetting(field, "…", "is no connection string", remedy) from None
+        conninfo = ""
+    if not conninfo or _is_torn(conninfo_to_dict(conninfo)):
+        remedy = "write postgresql://user:password@host:5432/database, a password with %XX"
+        raise InvalidSetting(field, "…", "is no connection string", remedy)
+    return conninfo
+
+
+def _is_torn(known: Mapping[str, object]) -> bool:
+    """Tell whether a ``/`` in a password made libpq take it for a port and a database."""
+    ports = f"{known.get('port', '')}".replace(",", "")
+    return "@" in f"{known.get('dbname', '')}" or not (ports.isdecimal() or not ports)
 
 
 def address_of(conninfo: str) -> str:

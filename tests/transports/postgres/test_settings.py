@@ -44,10 +44,11 @@ def test_a_setting_outside_its_range_is_refused(options: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     "url",
     [
-        "",
         "host",
         "mysql://user:s3cret@host",
-        "postgresql://user:s3/cret@host:port/db",
+        "postgresql://user:s3/cret@host/db",
+        "postgresql://user:53/cret@host/db",
+        "postgresql://user:s3cret@host:port/db",
         "postgresql://user:s3cret@host/db?no_such=1",
         "user=u password='s3cret",
     ],
