@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from asyncio import CancelledError
 from contextlib import contextmanager
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
@@ -52,6 +53,13 @@ SELECT pg_catalog.set_config(name, value, false) FROM (VALUES
 """
 """What a role may have set otherwise: we have deadlines of our own, and need to see commits."""
 
+PREPARATION = """
+SELECT pg_catalog.set_config('statement_timeout', '0', true),
+    pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
+    pg_catalog.pg_advisory_xact_lock(7376529381)
+"""
+"""Several processes may start at once, and each set up."""
+
 HELLO = """
 SELECT version.number, pg_catalog.current_setting('transaction_read_only'),
     pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('default_transaction_isolation'),
@@ -92,6 +100,7 @@ A server that speaks another language is tried for ``connect_timeout`` seconds i
 """
 
 
+@cache
 def in_schema(text: str, schema: str) -> bytes:
     """Return SQL of ours for tables in another schema than ``sse_kit``."""
     return re.sub(r"\bsse_kit\b", f'"{schema}"', text).encode()
@@ -209,8 +218,7 @@ class Server:
                 await connection.close()
 
     async def _set_up(self, connection: Connection) -> None:
-        # Several processes may start at once, and each set up.
-        await connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(7376529381)")
+        await connection.execute(PREPARATION)
         asked = await connection.execute(
             "SELECT pg_catalog.to_regclass(%s)", (f'"{self.schema}".version',)
         )
@@ -224,6 +232,10 @@ class Server:
             self._refuse(f"its tables are of version {number}, not {VERSION}", UPGRADE)
         for step in STEPS[number:]:
             await connection.execute(in_schema(step, self.schema), prepare=False)
+
+    def pid_of(self, connection: Connection) -> int | None:
+        """Return what the server's notifications have; None: a pooler keeps it to itself."""
+        return None if self._pooled else connection.info.backend_pid
 
     @contextmanager
     def refusing(self) -> Generator[None]:
@@ -267,7 +279,7 @@ class Link:
         self._lock = anyio.Lock()
         self._connection: Connection | None = None
         self.pid: int | None = None
-        """The number of the server's process, as its notifications have it."""
+        """What notifications of its own have; None: not known."""
 
     async def ask(self, query: bytes, parameters: Sequence[object] = ()) -> list[Row]:
         """Return the rows of the answer.
@@ -279,7 +291,7 @@ class Link:
         """
         async with self._lock:
             connection = self._connection or await self._server.open()
-            self._connection, self.pid = None, connection.info.backend_pid
+            self._connection, self.pid = None, self._server.pid_of(connection)
             try:
                 with self._server.refusing():
                     cursor = connection.cursor(binary=True)
