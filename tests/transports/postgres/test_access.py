@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from sse_kit.errors import EngineRefused
+from sse_kit.testing.engines.certificates import Certificates
 from sse_kit.testing.suite import fresh_namespace
 from sse_kit.transports.postgres import PostgresTransport
 from tests.transports.postgres.tools import (
@@ -23,6 +24,7 @@ from tests.transports.postgres.tools import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sse_kit.testing.engines import PostgresEngine
     from sse_kit.testing.engines.plugin import OwnPostgres
 
 pytestmark = pytest.mark.anyio
@@ -62,14 +64,13 @@ async def test_a_password_is_asked_for_and_never_shown(
 
 async def test_a_server_is_verified(own_postgres: OwnPostgres, tmp_path: Path) -> None:
     """The right authority lets us in, another one and another name do not."""
-    engine, other = own_postgres("system", tls=True), own_postgres("system", tls=True)
+    engine = own_postgres("system", tls=True)
     assert engine.certificates is not None
-    assert other.certificates is not None
     bare = engine.url.partition("?")[0]
     authority = str(engine.certificates.authority)
     async with entered(bare, sslmode="verify-full", sslrootcert=authority) as transport:
         await transport.publish(numbered(1))
-    wrong = str(other.certificates.authority)
+    wrong = str(Certificates.make(tmp_path).authority)
     await refused(bare, "certificate verify failed", sslmode="verify-full", sslrootcert=wrong)
     absent = str(tmp_path / "none.pem")
     await refused(bare, r"sslrootcert=", sslmode="verify-full", sslrootcert=absent)
@@ -93,11 +94,9 @@ async def test_what_is_not_there_is_named(url: str) -> None:
     await refused(url.replace("postgres@", "no_such@"), 'role "no_such" does not exist')
 
 
-async def test_a_standby_is_refused(own_postgres: OwnPostgres) -> None:
+async def test_a_standby_is_refused(mortal: PostgresEngine, own_postgres: OwnPostgres) -> None:
     """It can only be read: the remedy is the primary."""
-    primary = own_postgres()
-    await PostgresTransport(primary.url).setup()
-    standby = own_postgres(standby_of=primary)
+    standby = own_postgres(standby_of=mortal)
     await refused(standby.url, "is a standby.*primary")
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from sse_kit.testing.engines import PostgresEngine
-    from sse_kit.testing.engines.plugin import OwnPostgres
     from sse_kit.testing.suite import TailReader
+    from sse_kit.transports.postgres_settings import PostgresOptions
 
 pytestmark = pytest.mark.anyio
 
@@ -83,18 +83,20 @@ async def restarted(engine: PostgresEngine, _: PostgresTransport) -> None:
 
 @pytest.mark.parametrize("fault", [killed, frozen, restarted])
 async def test_nothing_is_lost_doubled_or_reordered(
-    own_postgres: OwnPostgres,
+    mortal: PostgresEngine,
+    namespace: str,
     fault: Callable[[PostgresEngine, PostgresTransport], Awaitable[None]],
 ) -> None:
     """Under load the server is killed, stands still, or is restarted: two processes hear it all."""
-    engine = own_postgres()
+    how: PostgresOptions = {"namespace": namespace, "request_timeout": 0.5}
+    how["publish_timeout"] = 15.0  # longer than the outage
     async with (
-        entered(engine.url, request_timeout=0.5, publish_timeout=15.0) as transport,
-        entered(engine.url, request_timeout=0.5) as other,
+        entered(mortal.url, **how) as transport,
+        entered(mortal.url, **how) as other,
         tail_of(transport) as tail,
         tail_of(other) as far,
     ):
-        published = await publish_under(transport, partial(fault, engine))
+        published = await publish_under(transport, partial(fault, mortal))
         near = await heard(tail, TASKS * EACH)
         assert near == await heard(far, TASKS * EACH) == published
     assert sorted(published) == list(range(TASKS * EACH))
@@ -152,14 +154,12 @@ async def test_a_publish_during_an_outage_fails_once_its_time_is_over(
         assert (await transport.publish(numbered(1))).position.offset == 1
 
 
-async def test_a_frozen_server_does_not_hold_up_leaving(own_postgres: OwnPostgres) -> None:
+async def test_a_frozen_server_does_not_hold_up_leaving(mortal: PostgresEngine) -> None:
     """A transport is left in its second, whatever is under way: psycopg alone would take ten."""
-    engine = own_postgres()
     with anyio.fail_after(PATIENCE):
-        transport = PostgresTransport(engine.url, request_timeout=15.0)
-        await transport.setup()
+        transport = PostgresTransport(mortal.url, request_timeout=15.0)
         async with transport, transport.tail():
-            engine.freeze()
+            mortal.freeze()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(transport.bounds)
                 await anyio.wait_all_tasks_blocked()
@@ -180,13 +180,14 @@ async def test_an_absent_server_is_an_error_that_says_where() -> None:
         await transport.setup()
 
 
-async def test_a_server_that_comes_late_is_waited_for(own_postgres: OwnPostgres) -> None:
+async def test_a_server_that_comes_late_is_waited_for(
+    mortal: PostgresEngine, namespace: str
+) -> None:
     """Entering tries for ``connect_timeout`` seconds."""
-    engine = own_postgres()
-    await PostgresTransport(engine.url).setup()
-    engine.kill()
+    mortal.kill()
+    patient = PostgresTransport(mortal.url, namespace=namespace, connect_timeout=PATIENCE)
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(anyio.to_thread.run_sync, engine.start)
-            async with PostgresTransport(engine.url, connect_timeout=PATIENCE) as transport:
+            tasks.start_soon(anyio.to_thread.run_sync, mortal.start)
+            async with patient as transport:
                 assert (await transport.publish(numbered(1))).position.offset == 1

@@ -23,7 +23,7 @@ from tests.transports.postgres.tools import (
 )
 
 if TYPE_CHECKING:
-    from sse_kit.testing.engines.plugin import OwnPostgres
+    from sse_kit.testing.engines import PostgresEngine
     from sse_kit.transports.postgres import PostgresTransport
 
 pytestmark = pytest.mark.anyio
@@ -104,12 +104,11 @@ async def test_x7d_the_listener_is_never_in_a_transaction(url: str, namespace: s
         assert {state for (state,) in run_sql(url, LISTENERS)} == {"idle"}
 
 
-async def test_x7d_a_listener_in_a_transaction_is_told_by_health(own_postgres: OwnPostgres) -> None:
+async def test_x7d_a_listener_in_a_transaction_is_told_by_health(mortal: PostgresEngine) -> None:
     """The naive way: the queue grows until NOTIFY fails; health is degraded long before."""
-    engine = own_postgres("18", config={"max_notify_queue_pages": "64"})
     async with (
-        entered(engine.url) as transport,
-        await AsyncConnection.connect(engine.url) as naive,
+        entered(mortal.url) as transport,
+        await AsyncConnection.connect(mortal.url) as naive,
     ):
         await naive.execute("LISTEN naive")
         await naive.commit()
@@ -118,7 +117,7 @@ async def test_x7d_a_listener_in_a_transaction_is_told_by_health(own_postgres: O
         fill = (
             "SELECT count(pg_notify('naive', n || repeat('x', 7900))) FROM generate_series(1, 30) n"
         )
-        run_sql(engine.url, fill)
+        run_sql(mortal.url, fill)
         health = await transport.health()
         assert health.status == "degraded"
         assert "queue of NOTIFY" in health.detail
@@ -128,15 +127,10 @@ async def test_x7d_a_listener_in_a_transaction_is_told_by_health(own_postgres: O
 # Commits that are not flushed ---------------------------------------------------------------------
 
 
-async def lost_by_kill(own_postgres: OwnPostgres, *, naive: bool) -> int:
+async def lost_by_kill(engine: PostgresEngine, *, schema: str) -> int:
     """Publish where commits are asynchronous, kill the server; return how many are gone."""
-    config = {"synchronous_commit": "off", "wal_writer_delay": "10s"}
-    engine = own_postgres(config=config)
-    async with entered(engine.url):
-        pass
-    if naive:
-        plant(engine.url, "naive", SYNCHRONOUS, "IF false THEN")
-    async with entered(engine.url, schema="naive" if naive else "sse_kit") as transport:
+    url = f"{engine.url}?options=-c%20synchronous_commit%3Doff"
+    async with entered(url, schema=schema, namespace=fresh_namespace()) as transport:
         run_sql(engine.url, "CHECKPOINT")
         acknowledged = await publish_all(transport, range(20))
         engine.kill()
@@ -151,12 +145,13 @@ async def until_answered(transport: PostgresTransport) -> None:
 
 
 async def test_what_was_acknowledged_survives_kill_9_whatever_commits_are_set_to(
-    own_postgres: OwnPostgres,
+    mortal: PostgresEngine,
 ) -> None:
     """``synchronous_commit`` is on inside of a publish."""
-    assert await lost_by_kill(own_postgres, naive=False) == 0
+    assert await lost_by_kill(mortal, schema="sse_kit") == 0
 
 
-async def test_asynchronous_commits_lose_what_was_acknowledged(own_postgres: OwnPostgres) -> None:
+async def test_asynchronous_commits_lose_what_was_acknowledged(mortal: PostgresEngine) -> None:
     """The naive way: as the role has it."""
-    assert await lost_by_kill(own_postgres, naive=True) > 0
+    plant(mortal.url, "naive_commit", SYNCHRONOUS, "IF false THEN")
+    assert await lost_by_kill(mortal, schema="naive_commit") > 0

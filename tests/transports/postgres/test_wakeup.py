@@ -12,7 +12,7 @@ from sse_kit.testing import FaultProxy
 from tests.transports.postgres.tools import entered, numbered, run_sql, tail_of, until
 
 if TYPE_CHECKING:
-    from sse_kit.testing.engines.plugin import OwnPostgres
+    from sse_kit.testing.engines import PostgresEngine
     from sse_kit.testing.suite import TailReader
     from sse_kit.transports.postgres import PostgresTransport
 
@@ -42,30 +42,30 @@ async def test_another_process_is_woken(url: str, namespace: str) -> None:
         assert time.monotonic() - start < LONG / 3
 
 
-async def test_a_listener_that_was_ended_listens_again(own_postgres: OwnPostgres) -> None:
+async def test_a_listener_that_was_ended_listens_again(
+    mortal: PostgresEngine, namespace: str
+) -> None:
     """What was published while nobody listened is found as soon as somebody does."""
-    engine = own_postgres()
     async with (
-        entered(engine.url, poll=LONG) as transport,
-        entered(engine.url, poll=LONG) as other,
+        entered(mortal.url, namespace=namespace, poll=LONG) as transport,
+        entered(mortal.url, namespace=namespace, poll=LONG) as other,
         tail_of(other) as tail,
     ):
         for number in range(5):
-            await until(lambda: len(run_sql(engine.url, LISTENS)) == 2)
-            assert len(run_sql(engine.url, END_LISTENERS)) == 2
+            await until(lambda: len(run_sql(mortal.url, LISTENS)) == 2)
+            assert len(run_sql(mortal.url, END_LISTENERS)) == 2
             await publish_and_hear(transport, tail, number)
 
 
-async def test_a_restart_of_the_server_is_heard(own_postgres: OwnPostgres) -> None:
+async def test_a_restart_of_the_server_is_heard(mortal: PostgresEngine, namespace: str) -> None:
     """The listener comes back by itself."""
-    engine = own_postgres()
     async with (
-        entered(engine.url, poll=LONG) as transport,
-        entered(engine.url, poll=LONG) as other,
+        entered(mortal.url, namespace=namespace, poll=LONG) as transport,
+        entered(mortal.url, namespace=namespace, poll=LONG) as other,
         tail_of(other) as tail,
     ):
         await publish_and_hear(transport, tail, 1)
-        engine.restart()
+        mortal.restart()
         await transport.publish(numbered(2))
         await tail.next()  # the server's new life
         assert (await tail.record()).payload == b"2"
