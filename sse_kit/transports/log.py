@@ -129,8 +129,11 @@ class LogTransport(Transport, SupportsReplay):
             return Gap(GapReason.AHEAD, bounds.end)
         return Position(bounds.epoch, position.offset)
 
-    async def next_page(self, cursor: Position, /) -> Page:
-        """Return what follows ``cursor``, or after some time an empty page: a tail's next step."""
+    async def next_page(self, cursor: Position, /) -> Page | None:
+        """Return what follows ``cursor``, or after some time an empty page: a tail's next step.
+
+        None: the cursor is in doubt, it has to be found anew.
+        """
         seen = self._wakes
         page = await self._ask(self.page, cursor.offset, TAIL_BATCH)
         if page.bounds.end == Position(cursor.epoch, cursor.offset) and seen == self._wakes:
@@ -284,6 +287,8 @@ class LogTransport(Transport, SupportsReplay):
     async def _next(self, cursor: Position) -> tuple[Feed | None, Position]:
         """Return what follows ``cursor``, and the cursor after it."""
         page = await self.next_page(cursor)
+        if page is None:
+            return await self._find_again(cursor)
         bounds = page.bounds
         if bounds.epoch != cursor.epoch or cursor.offset > bounds.last:
             return await self._find_again(cursor)

@@ -39,6 +39,7 @@ from sse_kit.transports.log import LogTransport
 from sse_kit.transports.postgres_link import STEPS, Link, in_schema, run_on
 from sse_kit.transports.postgres_settings import PostgresSettings, channel_of, servers
 from sse_kit.transports.presence import SupportsPresence
+from sse_kit.transports.setup import SupportsSetup
 from sse_kit.transports.writer import delays
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ SELECT pg_catalog.pg_notification_queue_usage(), pg_catalog.current_setting('fsy
 """
 
 
-class PostgresTransport(LogTransport, SupportsPresence):
+class PostgresTransport(LogTransport, SupportsPresence, SupportsSetup):
     """Carries messages through PostgreSQL 15 or newer, on asyncio.
 
     ``url`` is what libpq takes: ``postgresql://user:password@host/database?sslmode=verify-full``.

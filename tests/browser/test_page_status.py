@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from fastcore.xml import to_xml
 from playwright.sync_api import expect
 from starlette.responses import Response
@@ -17,6 +18,7 @@ from tests.browser.watch import connected, wait_for
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+    from tests.browser.conftest import OpenContext
     from tests.browser.site import Site
     from tests.browser.watch import OpenPage
 
@@ -36,19 +38,40 @@ def test_the_state_is_told_in_words_and_by_a_shape(
     site: Site, topic: str, open_page: OpenPage
 ) -> None:
     """Colour alone says nothing; a screen reader hears of each change."""
-    site.before[topic] = [Response(status_code=503, headers={"Retry-After": "1"})]
+    site.before[topic] = [Response(status_code=503, headers={"Retry-After": "600"})]
     config = ClientConfig(connection=QUICK, streams=(StreamConfig(url=f"/events/{topic}"),))
     page = open_page(site.page(config, to_xml(sse_status()), head=STYLE))
     status = page.get_by_role("status")
     expect(status).to_have_text("Reconnecting")
     expect(status).to_have_attribute("data-sse-state", "reconnecting")
     assert shape(page) == ("50%", False)
+    page.evaluate("sseKit.channels.forEach((channel) => channel.reconnect())")
     expect(status).to_have_text("Connected")
     assert shape(page) == ("50%", True)
     site.before[topic] = [Response(status_code=403)]
     page.evaluate("sseKit.channels.forEach((channel) => channel.reconnect())")
     expect(status).to_have_text("Connection failed")
     assert shape(page) == ("0px", True)
+
+
+@pytest.mark.parametrize(
+    ("head", "colour"),
+    [
+        ("", "rgb(21, 128, 61)"),
+        ('<meta name="color-scheme" content="light dark">', "rgb(74, 222, 128)"),
+        ("<style>.own { --sse-good: rgb(1, 2, 3) }</style>", "rgb(1, 2, 3)"),
+    ],
+    ids=["light", "dark", "own"],
+)
+def test_its_colours_are_for_the_page_it_is_on(
+    site: Site, topic: str, open_context: OpenContext, head: str, colour: str
+) -> None:
+    """One that is light is light for readers of dark ones too; its own rules win."""
+    page = open_context(color_scheme="dark").new_page()
+    config = ClientConfig(connection=QUICK, streams=(StreamConfig(url=f"/events/{topic}"),))
+    page.goto(site.page(config, to_xml(sse_status(cls="own")), head=head + STYLE))
+    expect(page.get_by_role("status")).to_have_text("Connected")
+    expect(page.locator("[data-sse-light]")).to_have_css("color", colour)
 
 
 def test_the_words_are_the_pages(site: Site, topic: str, open_page: OpenPage) -> None:
