@@ -89,12 +89,15 @@ async def test_a_pooler_is_no_hindrance(
         how["listen_dsn"] = url
     else:
         how["notify"] = False
-    async with anyio.create_task_group() as tasks:
+    async with (
+        PostgresTransport(pooled, **how) as transport,
+        tail_of(transport) as tail,
+        anyio.create_task_group() as tasks,
+    ):
         for _ in range(7):
             tasks.start_soon(work, pooled, how)
-        async with PostgresTransport(pooled, **how) as transport, tail_of(transport) as tail:
-            await publish_all(transport, range(40))
-            records = [await tail.record() for _ in range(40)]
+        await publish_all(transport, range(40))
+        records = [await tail.record() for _ in range(40)]
     assert sorted(int(record.payload) for record in records) == list(range(40))
     assert [record.position.offset for record in records] == list(range(1, 41))
 
