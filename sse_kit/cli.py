@@ -11,10 +11,13 @@ import webbrowser
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from sse_kit.errors import MissingExtra
+from sse_kit.errors import InvalidSetting, MissingExtra, TransportError
+from sse_kit.transports.urls import transport_from_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sse_kit.transports.base import Transport
 
 HOST = "127.0.0.1"
 PORT = 8000
@@ -27,8 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, 1 for what could not be done, 2 for a misuse."""
     options = _parser().parse_args(arguments)
     try:
-        _demo(options.host, options.port, browser=options.open)
-    except (MissingExtra, _CannotListen) as error:
+        transport = _transport(options.transport, options.namespace)
+        _demo(options.host, options.port, transport, browser=options.open)
+    except (MissingExtra, InvalidSetting, TransportError, _CannotListen) as error:
         sys.stderr.write(f"sse-kit: {error}\n")
         return 1
     except KeyboardInterrupt:
@@ -44,12 +48,26 @@ def _parser() -> argparse.ArgumentParser:
         "demo",
         help="run a page with live figures of this machine",
         description="Run a page with live figures of this machine, messages and a job.",
-        epilog="One process serves it, there is no --workers: the demo's transport is this "
-        "process's memory, which no other process can read.",
+        epilog="One process serves it, there is no --workers: the default transport is this "
+        "process's memory, which no other process can read. With another --transport start it "
+        "several times, on several ports: what is written on one page appears on all.",
     )
     demo.add_argument("--host", default=HOST, help="address to listen on (default: %(default)s)")
     demo.add_argument(
         "--port", default=PORT, type=_port, help="0 takes a free one (default: %(default)s)"
+    )
+    demo.add_argument(
+        "--transport",
+        default="memory://",
+        metavar="URL",
+        help="where the messages go, such as sqlite:///demo.db, redis://localhost, "
+        "nats://localhost, postgresql://localhost (default: %(default)s)",
+    )
+    demo.add_argument(
+        "--namespace",
+        default="sse_demo",
+        metavar="NAME",
+        help="whose messages, on a shared transport (default: %(default)s)",
     )
     demo.add_argument("--open", action="store_true", help="open the page in a browser")
     return parser
@@ -85,7 +103,12 @@ class _CannotListen(Exception):
         )
 
 
-def _demo(host: str, port: int, *, browser: bool) -> None:
+def _transport(url: str, namespace: str) -> Transport:
+    shared = {} if url.lower().startswith("memory:") else {"namespace": namespace}
+    return transport_from_url(url, **shared)
+
+
+def _demo(host: str, port: int, transport: Transport, *, browser: bool) -> None:
     from sse_kit.demo.server import serve  # noqa: PLC0415  needs the extra
 
     with _listen(host, port) as listener:
@@ -96,7 +119,8 @@ def _demo(host: str, port: int, *, browser: bool) -> None:
             if browser:
                 threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-        serve(listener, hosts=None if host in EVERYWHERE else LOCAL | {host}, ready=ready)
+        hosts = None if host in EVERYWHERE else LOCAL | {host}
+        serve(listener, hosts=hosts, transport=transport, ready=ready)
 
 
 def _listen(host: str, port: int) -> socket.socket:

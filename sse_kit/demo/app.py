@@ -1,4 +1,4 @@
-"""The demo: one FastHTML app, one registry on the embedded transport, and real input.
+"""The demo: one FastHTML app, one registry, and real input.
 
 A page is rendered *with a cursor*: it holds the position of the log at which its state was read,
 and its stream goes on from there. What falls between reading and connecting comes on the stream;
@@ -32,6 +32,8 @@ from sse_kit.starlette import EventSourceResponse
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection
 
+    from sse_kit.transports.base import Transport
+
 STATIC = {
     "chart.js": ("sse_kit.monitor", "text/javascript"),
     "demo.css": ("sse_kit.demo", "text/css"),
@@ -50,12 +52,19 @@ CLIENTS = {
 """What a User-Agent holds, and what the list calls it; the first that fits counts."""
 
 
-def create_app(*, hosts: Collection[str] | None = None) -> FastHTML:
+def create_app(
+    *, hosts: Collection[str] | None = None, transport: Transport | None = None
+) -> FastHTML:
     """Return the demo as an app of its own; it leaves no file and asks no other host.
 
     ``hosts``: the names it answers to; None: any, for a server that is meant to be found.
+    ``transport``: None for the embedded default; with a shared one its processes share messages.
+
+    Raises:
+        InvalidSetting: ``transport`` keeps no history.
+
     """
-    board = Board()
+    board = Board(transport)
     app = FastHTML(
         default_hdrs=False,
         hdrs=HEAD,
@@ -94,13 +103,13 @@ def _serve_streams(app: FastHTML, board: Board) -> None:
     @app.route("/events", methods="get")
     async def events(request: Request) -> Response:
         """Stream all topics, or those that ``?topic=`` names."""
-        topics = request.query_params.getlist("topic") or list(Topic)
-        if unknown := sorted(set(topics) - set(Topic)):
+        asked = request.query_params.getlist("topic") or list(Topic)
+        if unknown := sorted(set(asked) - set(Topic)):
             return PlainTextResponse(f"no topics {unknown}\n", HTTPStatus.NOT_FOUND)
         tab = request.query_params.get("tab", "")
         return board.registry.stream(
             request,
-            topics,
+            [board.topic(Topic(name)) for name in asked],
             connection_type="tab" if tab else "stream",
             metadata={"tab": tab[:32], "client": _client(request.headers.get("user-agent", ""))},
         )

@@ -1,11 +1,14 @@
 """What the demo knows and tells: the state behind the page, and the tasks that publish it.
 
-State changes before it is published: what a page was rendered with may come again on its stream,
-but nothing is in neither.
+The figures, the job and the list of connections are this process's own, on topics of its own; the
+messages are everybody's who shares the log. State changes before it is published, and messages are
+read from the log up to the page's cursor: what a page was rendered with may come again on its
+stream, but nothing is in neither.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -15,7 +18,6 @@ import anyio
 from sse_kit.demo.job import Job
 from sse_kit.demo.metrics import Meter
 from sse_kit.demo.models import (
-    MESSAGES,
     SAMPLES,
     Connection,
     JobStatus,
@@ -25,8 +27,12 @@ from sse_kit.demo.models import (
     Sample,
     Topic,
 )
+from sse_kit.demo.wall import Wall
+from sse_kit.errors import InvalidSetting
 from sse_kit.hooks import Hooks
 from sse_kit.registry import ConnectionRegistry
+from sse_kit.transports.base import SupportsReplay
+from sse_kit.transports.memory import MemoryTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from sse_kit.connection import SSEConnection
+    from sse_kit.transports.base import Position, Transport
 
 INTERVAL = 1.0
 """Seconds between two samples."""
@@ -46,14 +53,25 @@ RETRY = 1_000
 
 
 class Board:
-    """The demo's state and its registry; lives as long as the app, by :meth:`lifespan`."""
+    """The demo's state and its registry; lives as long as the app, by :meth:`lifespan`.
 
-    def __init__(self) -> None:
+    Raises:
+        InvalidSetting: ``transport`` keeps no history.
+
+    """
+
+    def __init__(self, transport: Transport | None = None) -> None:
+        transport = MemoryTransport() if transport is None else transport
+        if not isinstance(transport, SupportsReplay):
+            problem = "keeps no history"
+            raise InvalidSetting("transport", type(transport), problem, "use one that does")
         hooks = Hooks(connected=self._note_change, disconnected=self._note_change)
-        self.registry = ConnectionRegistry(hooks=hooks, retry=RETRY)
+        self.registry = ConnectionRegistry(transport, hooks=hooks, retry=RETRY)
+        self._history = transport
+        self._node = secrets.token_hex(4)
+        self._wall = Wall()
         self.job = Job()
         self._samples: deque[Sample] = deque(maxlen=SAMPLES)
-        self._messages: deque[Message] = deque(maxlen=MESSAGES)
         self._changed = anyio.Event()
         self._tasks: TaskGroup | None = None
 
@@ -61,6 +79,7 @@ class Board:
     async def lifespan(self, app: object) -> AsyncGenerator[None, None]:  # noqa: ARG002
         """Run the registry and the tasks."""
         async with self.registry, anyio.create_task_group() as tasks:
+            await tasks.start(self._wall.follow, self.registry.transport, self._history)
             self._tasks = tasks
             tasks.start_soon(self._sample)
             tasks.start_soon(self._list_connections)
@@ -70,7 +89,7 @@ class Board:
     def state(self, *, tab: str) -> PageState:
         """Return what a page's script starts from, as of now."""
         return PageState(
-            cursor=str(self.registry.position()),
+            cursor=str(self._wall.position or self.registry.position()),
             tab=tab,
             samples=tuple(self._samples),
             job=self.job.status,
@@ -80,12 +99,15 @@ class Board:
     @property
     def messages(self) -> tuple[Message, ...]:
         """What was written, from the oldest that is kept."""
-        return tuple(self._messages)
+        return tuple(self._wall.messages)
+
+    def topic(self, topic: Topic) -> str:
+        """Return what a topic is called in the log: all but one are of this process alone."""
+        return topic if topic is Topic.MESSAGES else f"{topic}.{self._node}"
 
     async def post(self, message: Message) -> None:
-        """Keep a message and tell everybody."""
-        self._messages.append(message)
-        await self._publish(Topic.MESSAGES, message)
+        """Tell everybody; a page that is opened afterwards has it."""
+        await self._wall.reached(await self._publish(Topic.MESSAGES, message))
 
     def start_job(self) -> bool:
         """Start the job; False: it is running."""
@@ -94,8 +116,8 @@ class Board:
         self._tasks.start_soon(self.job.run, self._tell_progress)
         return True
 
-    async def _publish(self, topic: Topic, value: object) -> None:
-        await self.registry.publish(topic, value, event=topic)
+    async def _publish(self, topic: Topic, value: object) -> Position:
+        return await self.registry.publish(self.topic(topic), value, event=topic)
 
     async def _tell_progress(self, status: JobStatus) -> None:
         await self._publish(Topic.JOB, status)

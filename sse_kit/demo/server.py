@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
+
 from sse_kit.demo.app import create_app
 from sse_kit.errors import MissingExtra
+from sse_kit.transports.setup import SupportsSetup
 
 try:
     import uvicorn
@@ -18,6 +21,8 @@ except ImportError as error:  # pragma: no cover - a test runs it in another pro
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Collection
+
+    from sse_kit.transports.base import Transport
 
 
 class _Server(uvicorn.Server):
@@ -33,15 +38,29 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    listener: socket.socket, *, hosts: Collection[str] | None, ready: Callable[[], object]
+    listener: socket.socket,
+    *,
+    hosts: Collection[str] | None,
+    transport: Transport,
+    ready: Callable[[], object],
 ) -> None:
-    """Serve the demo on ``listener`` until a signal comes; for ``hosts`` see ``create_app``.
+    """Serve the demo on ``listener`` until a signal comes; see ``create_app``.
 
     Raises:
+        InvalidSetting: ``transport`` keeps no history.
+        TransportError: its engine cannot be used.
         KeyboardInterrupt: Ctrl-C, after everything was stopped.
 
     """
-    config = uvicorn.Config(
-        create_app(hosts=hosts), log_level="warning", access_log=False, server_header=False
-    )
+    app = create_app(hosts=hosts, transport=transport)
+    anyio.run(_try, transport)  # uvicorn would tell of it by a traceback
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
     _Server(config, ready).run(sockets=[listener])
+
+
+async def _try(transport: Transport) -> None:
+    """Set the transport up, and enter it once, to see that it can be."""
+    if isinstance(transport, SupportsSetup):
+        await transport.setup()
+    async with transport:
+        pass

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
 from typing_extensions import override
 
 from sse_kit.testing.broken_base import BrokenTransport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sse_kit.transports.memory_log import MemoryLog
 
 FOR_EVER = 3600.0
 
@@ -50,12 +53,15 @@ class KeepsTheFirstLease(BrokenTransport):
 
     promise = "P2"
 
+    def __init__(self, *, log: MemoryLog) -> None:
+        super().__init__(log=log)
+        self._until: dict[str, float] = {}
+
     @override
     async def beat(self, node: str, counts: Mapping[str, int], /, *, lease: float) -> None:
-        known = self.log._nodes.get(node)  # noqa: SLF001
-        await super().beat(node, counts, lease=lease)
-        if known is not None:
-            self.log._nodes[node] = known._replace(counts=dict(counts))  # noqa: SLF001
+        now = anyio.current_time()
+        until = self._until.setdefault(node, now + lease)
+        await super().beat(node, counts, lease=until - now)
 
 
 class WaitsForTheLease(BrokenTransport):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from contextlib import suppress
@@ -198,5 +199,5 @@ def _shut(each: socket.socket) -> None:
 
 def _reset(each: socket.socket) -> None:
     """Close it as nobody who listens does."""
-    each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     each.close()

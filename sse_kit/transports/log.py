@@ -18,10 +18,11 @@ A tail reads, and when there is nothing more it waits for :meth:`LogTransport.wa
 
 from __future__ import annotations
 
+import os
 import time
 from abc import abstractmethod
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, ClassVar, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 import anyio
 
@@ -81,12 +82,13 @@ class _Run:
         self.writer = writer
         self.leaving = anyio.Event()
         self.tails: TaskGroup | None = None
+        self.process = os.getpid()
 
 
 class LogTransport(Transport, SupportsReplay):
     """Base of a transport whose engine keeps a log; ``address`` is for people, without secrets."""
 
-    poll: ClassVar[float] = 1.0
+    poll: float = 1.0
     """Seconds after which a tail looks by itself."""
 
     def __init__(self, settings: LogSettings, traits: Traits, *, address: str) -> None:
@@ -165,7 +167,7 @@ class LogTransport(Transport, SupportsReplay):
             message = "this transport is running already: each registry needs its own"
             raise Misuse(message)
         outer = await anyio.create_task_group().__aenter__()
-        writer = Writer(self._append, timeout=self.settings.publish_timeout)
+        writer = Writer(self._append_batch, timeout=self.settings.publish_timeout)
         run = self._run = _Run(outer, writer)
         try:
             await outer.start(self._host, run)
@@ -227,7 +229,7 @@ class LogTransport(Transport, SupportsReplay):
             raise PayloadTooLarge(len(publication.payload), limit)
         return await self._running().writer.publish(publication)
 
-    async def _append(self, publications: Sequence[Publication]) -> Sequence[Published]:
+    async def _append_batch(self, publications: Sequence[Publication]) -> Sequence[Published]:
         published = await self._ask(self.append, publications)
         self.wake()
         return published
@@ -332,7 +334,8 @@ class LogTransport(Transport, SupportsReplay):
         return Health(HealthStatus.OK, f"{self.contact.address}, {bounds.end}")
 
     def _running(self) -> _Run:
-        if self._run is None:
+        # A process that was forked off has what its parent had, but nobody who runs it.
+        if self._run is None or self._run.process != os.getpid():
             raise TransportNotRunning
         return self._run
 

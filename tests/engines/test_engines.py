@@ -14,17 +14,8 @@ from sse_kit.testing.engines import (
 )
 
 
-@pytest.fixture(params=["valkey", "redis", "nats", "postgres"])
-def engine(request: pytest.FixtureRequest) -> Engine:
-    """Start one of each."""
-    kind = {"valkey": "redis"}.get(request.param, request.param)
-    make = request.getfixturevalue(f"own_{kind}")
-    started: Engine = make(request.param) if kind == "redis" else make()
-    return started
-
-
-def test_a_started_engine_answers_at_its_url(engine: Engine) -> None:
-    """Its version and its port are told."""
+def test_a_started_engine_is_where_its_url_says(engine: Engine) -> None:
+    """Its version is told too."""
     assert engine.running
     assert f":{engine.port}" in engine.url
     assert engine.version in repr(engine)
@@ -37,6 +28,15 @@ def test_a_killed_engine_comes_back_at_the_same_url(engine: Engine) -> None:
     assert not engine.running
     engine.start()
     assert (engine.running, engine.url) == (True, url)
+
+
+def test_a_frozen_engine_is_silent(engine: Engine) -> None:
+    """Who connects is not refused, and not answered; then it goes on."""
+    engine.freeze()
+    assert engine.running
+    assert not engine.answers(0.2)
+    engine.thaw()
+    assert engine.answers()
 
 
 def test_a_frozen_engine_can_be_stopped_and_killed(engine: Engine) -> None:

@@ -88,6 +88,7 @@ async def test_a_publish_that_was_given_up_is_sent_no_more() -> None:
         engine.down = True
         with anyio.move_on_after(0.05) as scope:
             await transport.publish(publication(1))
+        await anyio.wait_all_tasks_blocked()
         engine.down = False
         published = await transport.publish(publication(2))
     assert scope.cancelled_caught

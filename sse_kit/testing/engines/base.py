@@ -68,6 +68,7 @@ class Engine(ABC):
         self.config = dict(options.get("config", {}))
         self._keeps_folder = "folder" in options
         self.folder = options.get("folder") or _new_folder(self.kind)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.certificates = Certificates.make(self.folder) if self.tls else None
         self._identity = MYSELF
@@ -113,6 +114,13 @@ class Engine(ABC):
         """Whether its process lives; a frozen one does."""
         return self._family is not None and self._family.exit_code is None
 
+    def answers(self, seconds: float = 1.0) -> bool:
+        """Tell whether it answers in its protocol in that time."""
+        try:
+            return self._ready(seconds)
+        except OSError:
+            return False
+
     def start(self) -> None:
         """Start it unless it runs, and return when it answers in its protocol.
 
@@ -125,7 +133,7 @@ class Engine(ABC):
         if not self.data.exists():
             self._make_data()
         self._family = family = Family(self._identity, self._command(), self.log, self.folder)
-        if not wait_until(lambda: family.exit_code is not None or self._answers(), PATIENCE):
+        if not wait_until(lambda: family.exit_code is not None or self.answers(), PATIENCE):
             self.kill()
             self._fail(f"did not answer in {PATIENCE} s")
         if family.exit_code is not None:
@@ -205,20 +213,14 @@ class Engine(ABC):
         """Return the command that starts it."""
 
     @abstractmethod
-    def _ready(self) -> bool:
+    def _ready(self, seconds: float) -> bool:
         """Ask in the engine's protocol; OSError: it does not listen yet."""
 
     def _make_data(self) -> None:
         self.data.mkdir(parents=True)
 
-    def _answers(self) -> bool:
-        try:
-            return self._ready()
-        except OSError:
-            return False
-
-    def _connect(self) -> socket.socket:
-        return socket.create_connection((HOST, self.port), timeout=1.0)
+    def _connect(self, seconds: float) -> socket.socket:
+        return socket.create_connection((HOST, self.port), timeout=seconds)
 
     def _secured(self, plain: socket.socket) -> socket.socket:
         """Return the connection with TLS around it, if this engine wants that."""

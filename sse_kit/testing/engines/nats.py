@@ -66,9 +66,9 @@ class NatsEngine(Engine):
             settings["tls"] = json.dumps(pair)
         return {**settings, **self.config}
 
-    def _ready(self) -> bool:
+    def _ready(self, seconds: float) -> bool:
         """Read the line INFO, which comes in plain text; it tells whether JetStream runs."""
-        with self._connect() as connection, connection.makefile("rb") as answers:
+        with self._connect(seconds) as connection, connection.makefile("rb") as answers:
             verb, _, info = answers.readline().partition(b" ")
         if verb != b"INFO":
             return False

@@ -85,11 +85,9 @@ class SharedEngines:
         return missing(kind, "; ".join(absent))
 
     def _running(self, kind: str, variant: str) -> Engine:
-        engine = self._started.get((kind, variant))
-        if engine is None:
-            engine = self._stack.enter_context(MAKERS[kind](variant))
-            self._started[kind, variant] = engine
-        return engine
+        if (kind, variant) not in self._started:
+            self._started[kind, variant] = self._stack.enter_context(MAKERS[kind](variant))
+        return self._started[kind, variant]
 
 
 def url_variable(kind: str) -> str:
@@ -189,7 +187,7 @@ def _owner(kind: type[E], stack: ExitStack) -> Callable[..., E]:
             stack.callback(engine.close)
             engine.start()
         except EngineAbsent as error:
-            missing(kind.kind, str(error))
+            return missing(kind.kind, str(error))
         return engine
 
     return start

@@ -71,6 +71,15 @@ class PostgresEngine(Engine):
             return url
         return f"{url}?sslmode=verify-full&sslrootcert={self.certificates.authority}"
 
+    def sql(self, statement: str) -> str:
+        """Run a statement by ``psql``; return its rows, a line each, columns parted by ``|``.
+
+        Raises:
+            EngineFailed: it was refused, or there is no connection.
+        """
+        options = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align")
+        return self._run("psql", *options, "--dbname", self.url, "--command", statement).strip()
+
     def promote(self) -> None:
         """Make a standby a primary, on a timeline of its own; returns when it is one."""
         self._run("pg_ctl", "promote", "--wait", "--pgdata", str(self.data))
@@ -108,12 +117,18 @@ class PostgresEngine(Engine):
             "port": str(self.port),
             "unix_socket_directories": "",
             "dynamic_shared_memory_type": "mmap",  # in the folder, so nothing outlives it
-            "restore_command": "false",  # for recovery from what is there
+            **self._recovery_settings(),
             **self._tls_settings(),
             **self.config,
         }
         pairs = (f"--{name}={value}" for name, value in settings.items())
         return [str(self.program), "-D", str(self.data), *pairs]
+
+    def _recovery_settings(self) -> dict[str, str]:
+        """Recover from what is there; let nobody in who would find it read-only meanwhile."""
+        if not (self.data / "recovery.signal").exists():
+            return {}
+        return {"restore_command": "false", "hot_standby": "off"}
 
     def _tls_settings(self) -> dict[str, str]:
         if self.certificates is None:
@@ -127,17 +142,17 @@ class PostgresEngine(Engine):
 
     def _make_data(self) -> None:
         if self._primary is not None:
-            url = self._primary.url
-            how = ("--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast")
-            self._run("pg_basebackup", "--pgdata", str(self.data), "--dbname", url, *how)
+            self._copy_primary(self._primary.url)
             return
-        options = ("--username=postgres", "--encoding=UTF8", "--locale=C", "--wal-segsize=4")
-        self._run(
-            "initdb", "--pgdata", str(self.data), "--no-sync", *options, *self._auth_options()
-        )
+        how = ("--username=postgres", "--encoding=UTF8", "--locale=C", "--wal-segsize=4")
+        self._run("initdb", "--pgdata", str(self.data), "--no-sync", *how, *self._auth_options())
         if self.tls:
             access = self.data / "pg_hba.conf"
             access.write_text(access.read_text().replace("\nhost ", "\nhostssl "))
+
+    def _copy_primary(self, url: str) -> None:
+        how = ("--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast")
+        self._run("pg_basebackup", "--pgdata", str(self.data), "--dbname", url, *how)
 
     def _auth_options(self) -> tuple[str, ...]:
         if not self.password:
@@ -147,18 +162,19 @@ class PostgresEngine(Engine):
         own(path, self._identity)
         return ("--auth=scram-sha-256", f"--pwfile={path}")
 
-    def _run(self, name: str, *arguments: str) -> None:
-        """Run one of PostgreSQL's programs as the server is run."""
+    def _run(self, name: str, *arguments: str) -> str:
+        """Run one of PostgreSQL's programs as the server is run; return what it printed."""
         program = self.program.with_name(name + self.program.suffix)
         done = run(self._identity, str(program), *arguments, cwd=self.folder)
-        with self.log.open("a") as log:
-            log.write(done.stdout + done.stderr)
         if done.returncode:
+            with self.log.open("a") as log:
+                log.write(done.stdout + done.stderr)
             self._fail(f"has a {name} that failed")
+        return done.stdout
 
-    def _ready(self) -> bool:
+    def _ready(self, seconds: float) -> bool:
         """Send a startup packet: ``R`` is an answer, "starting up" is none."""
-        with self._connect() as plain:
+        with self._connect(seconds) as plain:
             if self.tls:
                 plain.sendall(SSL_REQUEST)
                 plain.recv(1)

@@ -51,6 +51,7 @@ def run(identity: Identity, *command: str, cwd: Path | None = None) -> Run:
 def environment() -> dict[str, str]:
     """Return this environment without what would turn an engine's programs elsewhere."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    kept.pop("HOME", None)  # of somebody else, if it is run as nobody
     return {**kept, "LC_ALL": "C"}
 
 

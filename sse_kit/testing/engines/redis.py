@@ -74,14 +74,14 @@ class RedisEngine(Engine):
         user = f":{quote(self.password, safe='')}@" if self.password else ""
         return f"redis{'s' if self.tls else ''}://{user}{HOST}:{self.port}/0"
 
-    def command(self, *words: str) -> str:
+    def command(self, *words: str, seconds: float = 1.0) -> str:
         """Run a command and return its answer: a status, a number or a string; ``""`` for nil.
 
         Raises:
             RedisRefused: the answer is an error.
-            OSError: no connection, or no answer within a second.
+            OSError: no connection, or no answer in ``seconds``.
         """
-        with self._connect() as plain, self._secured(plain) as connection:
+        with self._connect(seconds) as plain, self._secured(plain) as connection:
             if self.password:
                 _ask(connection, "AUTH", self.password)
             return _ask(connection, *words)
@@ -101,6 +101,7 @@ class RedisEngine(Engine):
         settings = {
             "bind": HOST,
             "dir": str(self.data),
+            "repl-diskless-sync-delay": "0",  # else a replica waits 5 s for others
             **PERSISTENCE[self.persistence],
             **self._access(),
             **self._following(),
@@ -129,12 +130,12 @@ class RedisEngine(Engine):
         password = {"masterauth": self._primary.password} if self._primary.password else {}
         return {"replicaof": f"{HOST} {self._primary.port}", **password}
 
-    def _ready(self) -> bool:
+    def _ready(self, seconds: float) -> bool:
         """Ask PING, which is refused while it loads; a replica is ready once it has followed."""
         try:
-            answer = self.command("PING")
+            answer = self.command("PING", seconds=seconds)
             follows = self._primary is not None and self._primary.running
-            linked = "master_link_status:up" in self.command("INFO", "replication")
+            linked = "master_link_status:up" in self.command("INFO", "replication", seconds=seconds)
         except RedisRefused:
             return False
         return answer == "PONG" and (linked or not follows)
