@@ -32,6 +32,7 @@ from sse_kit.transports.nats_stream import (
     size_of,
 )
 from tests.transports.nats.tools import (
+    PATIENCE,
     TOPICS,
     api,
     numbers,
