@@ -5,6 +5,7 @@ python3 dev.py demo [args …]    run the demo on the embedded default
 python3 dev.py check            every check, in the order of CI; stops at the first that fails
 python3 dev.py test [args …]    the tests; the arguments are pytest's
 python3 dev.py bench [args …]   measure this and its peers; --quick, --only, --scenario, --output
+python3 dev.py bench-engines    measure the transports and their engines; --quick, --only
 python3 dev.py format           put the sources into their one form
 """
 
@@ -16,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -24,7 +26,10 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 DEMO = ("-e", ".[cli]")
 BENCH = ("-e", ".", "--group", "bench")
-DEV = ("-e", ".", "--group", "dev")
+MUSL = "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "")
+ENGINES = () if MUSL else ("--group", "engines")
+"""Servers in wheels, of which musl has none: there the tests take what is installed, or skip."""
+DEV = ("-e", ".", "--group", "dev", *ENGINES)
 
 SOURCES = [
     name for name in ("sse_kit", "tests", "benchmarks", "examples") if (ROOT / name).is_dir()
@@ -35,7 +40,7 @@ CORE = ("messages", "codec", "states", "subscription", "overflow", "audience", "
 
 def main(arguments: list[str]) -> None:
     """Carry out the command that ``arguments`` name."""
-    with_arguments = {"demo": demo, "test": test, "bench": bench}
+    with_arguments = {"demo": demo, "test": test, "bench": bench, "bench-engines": bench_engines}
     plain = {"check": check, "format": format_sources}
     name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     refuse_old_python()
@@ -76,6 +81,12 @@ def bench(*arguments: str) -> None:
     """Run the benchmark."""
     install("bench", BENCH)
     run("benchmark", "-m", "benchmarks", *arguments)
+
+
+def bench_engines(*arguments: str) -> None:
+    """Run the benchmark of the transports."""
+    install("dev", DEV)
+    run("benchmark", "-m", "benchmarks.engines", *arguments)
 
 
 def format_sources() -> None:

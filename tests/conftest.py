@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["sse_kit.testing.engines.plugin"]
+
 IN_CI = bool(os.environ.get("CI"))
 
 settings.register_profile("dev", deadline=None)

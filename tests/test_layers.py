@@ -26,7 +26,14 @@ PACKAGE = ROOT / "sse_kit"
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("errors", "messages", "states", "config"),
     1: ("codec",),
-    2: ("wakeup", "transports.base", "transports.presence", "templates", "templates.base"),
+    2: (
+        "wakeup",
+        "transports.base",
+        "transports.presence",
+        "transports.setup",
+        "templates",
+        "templates.base",
+    ),
     3: (
         "transports.memory_log",
         "transports.memory",
@@ -36,8 +43,13 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "transports.log",
         *("transports.sqlite_file", "transports.sqlite_tables", "transports.sqlite_log"),
         "transports.sqlite",
+        *("transports.redis_connections", "transports.redis_entries", "transports.redis_server"),
         "transports.redis",
+        *("transports.nats_client", "transports.nats_link"),
+        *("transports.nats_stream", "transports.nats_log"),
         "transports.nats",
+        "transports.postgres_link",
+        "transports.postgres_settings",
         "transports.postgres",
         "transports.urls",
         "transports",
@@ -67,9 +79,10 @@ EVERYWHERE = {"pydantic", "pydantic_core", "typing_extensions"}
 ANYIO_FROM = 2
 FASTHTML = {"starlette", "fasthtml", "fastcore"}
 ONLY_IN = {
-    "transports.redis": {"coredis"},
-    "transports.nats": {"nats"},
-    "transports.postgres": {"psycopg", "psycopg_pool"},
+    "transports.redis_connections": {"coredis"},
+    "transports.nats_client": {"nats"},
+    "transports.postgres": {"psycopg"},
+    "transports.postgres_link": {"psycopg"},
     "client": {"httpx"},
     "starlette": {"starlette"},
     "fastapi": {"starlette", "fastapi"},

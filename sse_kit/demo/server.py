@@ -11,6 +11,7 @@ import anyio
 
 from sse_kit.demo.app import create_app
 from sse_kit.errors import MissingExtra
+from sse_kit.transports.setup import SupportsSetup
 
 try:
     import uvicorn
@@ -58,6 +59,8 @@ def serve(
 
 
 async def _try(transport: Transport) -> None:
-    """Enter the transport once, to see that it can be."""
+    """Set the transport up, and enter it once, to see that it can be."""
+    if isinstance(transport, SupportsSetup):
+        await transport.setup()
     async with transport:
         pass

@@ -1,7 +1,8 @@
 """The public test kit: needs ``pip install 'sse-kit[testing]'``.
 
 ``TransportConformance`` proves a transport of yours, ``BROKEN`` proves that it does. ``ASGIProbe``
-reads endless streams of an app in process, and never hangs. ``strategies`` draws values for
+reads endless streams of an app in process, and never hangs. ``FaultProxy`` is a bad network,
+``sse_kit.testing.engines`` has real servers to be killed. ``strategies`` draws values for
 Hypothesis.
 """
 
@@ -11,7 +12,7 @@ from importlib import import_module
 
 from sse_kit.errors import MissingExtra
 
-for _package in ("hypothesis", "pytest"):
+for _package in ("hypothesis", "psutil", "pytest"):
     try:
         import_module(_package)
     except ImportError as error:
@@ -36,12 +37,14 @@ from sse_kit.testing.call import (  # noqa: E402
     WrongMessage,
 )
 from sse_kit.testing.conformance import TransportConformance  # noqa: E402
+from sse_kit.testing.proxy import FaultProxy  # noqa: E402
 
 __all__ = (
     "BROKEN",
     "ASGIProbe",
     "AppStillRunning",
     "BrokenTransport",
+    "FaultProxy",
     "NotStarted",
     "ProbeError",
     "ProbeStream",

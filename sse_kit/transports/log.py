@@ -22,7 +22,7 @@ import os
 import time
 from abc import abstractmethod
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, ClassVar, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 import anyio
 
@@ -88,7 +88,7 @@ class _Run:
 class LogTransport(Transport, SupportsReplay):
     """Base of a transport whose engine keeps a log; ``address`` is for people, without secrets."""
 
-    poll: ClassVar[float] = 1.0
+    poll: float = 1.0
     """Seconds after which a tail looks by itself."""
 
     def __init__(self, settings: LogSettings, traits: Traits, *, address: str) -> None:
@@ -131,8 +131,11 @@ class LogTransport(Transport, SupportsReplay):
             return Gap(GapReason.AHEAD, bounds.end)
         return Position(bounds.epoch, position.offset)
 
-    async def next_page(self, cursor: Position, /) -> Page:
-        """Return what follows ``cursor``, or after some time an empty page: a tail's next step."""
+    async def next_page(self, cursor: Position, /) -> Page | None:
+        """Return what follows ``cursor``, or after some time an empty page: a tail's next step.
+
+        None: the cursor is in doubt, it has to be found anew.
+        """
         seen = self._wakes
         page = await self._ask(self.page, cursor.offset, TAIL_BATCH)
         if page.bounds.end == Position(cursor.epoch, cursor.offset) and seen == self._wakes:
@@ -286,6 +289,8 @@ class LogTransport(Transport, SupportsReplay):
     async def _next(self, cursor: Position) -> tuple[Feed | None, Position]:
         """Return what follows ``cursor``, and the cursor after it."""
         page = await self.next_page(cursor)
+        if page is None:
+            return await self._find_again(cursor)
         bounds = page.bounds
         if bounds.epoch != cursor.epoch or cursor.offset > bounds.last:
             return await self._find_again(cursor)

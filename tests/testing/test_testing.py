@@ -13,7 +13,7 @@ import sse_kit.testing
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("package", ["hypothesis", "pytest"])
+@pytest.mark.parametrize("package", ["hypothesis", "psutil", "pytest"])
 def test_a_missing_package_names_the_extra(package: str) -> None:
     """Promise 6: importing the kit without what it needs says what to install."""
     code = (

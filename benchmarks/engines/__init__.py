@@ -1,0 +1,1 @@
+"""What carrying messages costs on each engine, beside that engine's bare client in the same run."""
