@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 from sse_kit.config import Retention
-from sse_kit.errors import PayloadTooLarge, PublishFailed
+from sse_kit.errors import EngineUnavailable, PayloadTooLarge, PublishFailed
 from sse_kit.testing.suite import TOPICS, numbered, offsets
 from sse_kit.transports.base import Gap, GapReason, HealthStatus, Position, Publication
 from sse_kit.transports.presence import SupportsPresence
@@ -16,6 +18,7 @@ from sse_kit.transports.redis import RedisTransport
 from sse_kit.transports.redis_entries import View
 from tests.transports.redis.tools import (
     ASYNCIO,
+    PATIENCE,
     command,
     key,
     numbers,
