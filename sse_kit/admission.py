@@ -96,7 +96,8 @@ class Admission:
         self._settings = settings
         self._table = table
         self._follow = follow
-        self._closing: _Closing | None = _Closing(CloseReason.SERVER_STOP, None)
+        self._closing: _Closing | None = None
+        self._closed = Wakeup()
         self._dispatcher: Dispatcher | None = None
         self._dropped = Wakeup()
 
@@ -108,7 +109,16 @@ class Admission:
     def close(self, reason: CloseReason, *, spread: int | None = None) -> None:
         """End every stream and send new ones away; ``spread`` as in :meth:`Leases.end_all`."""
         self._closing = _Closing(reason, spread)
+        self._closed.wake()
         self.leases.end_all(reason, spread=spread)
+
+    async def wait_closed(self) -> None:
+        """Wait until the registry ends its streams: by ``close``, ``drain``, or as it is left.
+
+        For a stream beside them that shall end with them; at once, while new ones are sent away.
+        """
+        while self._closing is None:
+            await self._closed.wait()
 
     async def wait_until_gone(self) -> None:
         """Wait until no stream is left."""

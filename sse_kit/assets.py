@@ -9,7 +9,9 @@ rendered by a newer release asks for another name. Mount it anywhere::
 
 from __future__ import annotations
 
-from functools import cached_property
+import gzip
+import re
+from functools import cache, cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +27,9 @@ STYLE_TYPE = "text/css; charset=utf-8"
 FOR_EVER = b"public, max-age=31536000, immutable"
 """One year is as good as for ever (RFC 9111, 5.2.2.1; RFC 8246)."""
 
+_TAKES_GZIP = re.compile(rb"(?:^|,)\s*gzip\s*(?:$|,|;\s*q=(?!0(?:\.0*)?\s*(?:$|,)))", re.IGNORECASE)
+"""In Accept-Encoding (RFC 9110, 12.5.3): a weight of 0 is a refusal."""
+
 
 class Asset(NamedTuple):
     """One file, by its name."""
@@ -36,7 +41,8 @@ class Asset(NamedTuple):
 class Assets:
     """Serves each asset under its one name, wherever it is mounted; GET and HEAD.
 
-    ``load`` returns them by name, and is called when the first is asked for.
+    Compressed for whoever takes that, since few apps do it by themselves. ``load`` returns them by
+    name, and is called when the first is asked for.
     """
 
     def __init__(self, load: Callable[[], dict[str, Asset]]) -> None:
@@ -60,16 +66,25 @@ class Assets:
         if asset is None:
             # Another release's name may come back with that release.
             return _start(HTTPStatus.NOT_FOUND, (b"cache-control", b"no-store")), b""
-        etag = f'"{name}"'.encode()
-        headers = [(b"cache-control", FOR_EVER), (b"etag", etag)]
-        if _matches(scope, etag):
+        tag = f'"{name}"'.encode()
+        # Weak, as it is one for two forms (RFC 9110, 8.8.1).
+        headers = [
+            (b"cache-control", FOR_EVER),
+            (b"etag", b"W/" + tag),
+            (b"vary", b"accept-encoding"),
+        ]
+        if _matches(scope, tag):
             return _start(HTTPStatus.NOT_MODIFIED, *headers), b""
+        body = asset.body
+        if _TAKES_GZIP.search(_header(scope, b"accept-encoding")):
+            body = _compressed(body)
+            headers.append((b"content-encoding", b"gzip"))
         headers += [
             (b"content-type", asset.media_type.encode()),
-            (b"content-length", b"%d" % len(asset.body)),
+            (b"content-length", b"%d" % len(body)),
             (b"x-content-type-options", b"nosniff"),
         ]
-        return _start(HTTPStatus.OK, *headers), asset.body
+        return _start(HTTPStatus.OK, *headers), body
 
     @cached_property
     def _files(self) -> dict[str, Asset]:
@@ -95,6 +110,15 @@ def _start(status: HTTPStatus, *headers: tuple[bytes, bytes]) -> Message:
 
 def _matches(scope: Scope, etag: bytes) -> bool:
     """Compare weakly, as If-None-Match is (RFC 9110, 13.1.2): a proxy may have made a tag weak."""
-    values = b",".join(value for name, value in scope["headers"] if name == b"if-none-match")
-    tags = {tag.strip().removeprefix(b"W/") for tag in values.split(b",")}
+    values = _header(scope, b"if-none-match").split(b",")
+    tags = {tag.strip().removeprefix(b"W/") for tag in values}
     return not tags.isdisjoint({etag, b"*"})
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return b",".join(value for name, value in scope["headers"] if name == wanted)
+
+
+@cache
+def _compressed(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0)

@@ -20,6 +20,7 @@ Fields go in, ``__str__`` writes the sentence: it names the value and says what 
     │   ├── DuplicateConnection             a connection id that is in use
     │   ├── UnknownConnection (LookupError) a connection id that nobody has
     │   ├── NoPresence                      a transport that cannot count across processes
+    │   ├── WrongEventLoop                  a transport whose client runs on asyncio only
     │   ├── WrongThread                     a blocking call from the event loop's own thread
     │   └── BadTemplate                     a script whose file and config don't fit each other
     ├── MissingExtra (ImportError)        your fault: an optional package is not installed
@@ -202,6 +203,21 @@ class NoPresence(Misuse):
         return (
             f"{self.transport!r} cannot count across processes: give it the methods of "
             f"SupportsPresence, or use get_stats() for this process alone"
+        )
+
+
+class WrongEventLoop(Misuse):
+    """The client of this transport's engine runs on asyncio, and this is another event loop."""
+
+    def __init__(self, transport: str, client: str) -> None:
+        super().__init__(transport, client)
+        self.transport = transport
+        self.client = client
+
+    def __str__(self) -> str:
+        return (
+            f"{self.transport!r} runs on asyncio only, for {self.client} does: enter it there, or "
+            f"use a transport for any event loop, such as RedisTransport"
         )
 
 

@@ -68,9 +68,19 @@ def gap_message(found: Gap) -> SSEMessage:
 
 def close(reason: CloseReason) -> bytes:
     """Return the end for good: a client that listens does not come back."""
-    return encode(SSEMessage(json.dumps({"reason": reason}), event=CLOSE_EVENT))
+    return encode(close_message(reason))
+
+
+def close_message(reason: CloseReason) -> SSEMessage:
+    """Return that event as a message."""
+    return SSEMessage(json.dumps({"reason": reason}), event=CLOSE_EVENT)
 
 
 def bye(retry: int) -> bytes:
     """Return the goodbye: come back, in ``retry`` milliseconds."""
-    return encode(SSEMessage(json.dumps({"retry": retry}), event=BYE_EVENT, retry=retry))
+    return encode(bye_message(retry))
+
+
+def bye_message(retry: int) -> SSEMessage:
+    """Return that event as a message."""
+    return SSEMessage(json.dumps({"retry": retry}), event=BYE_EVENT, retry=retry)

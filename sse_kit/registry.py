@@ -74,6 +74,7 @@ class ConnectionRegistry(Reenterable):
         level = logging.INFO if debug else logging.DEBUG
         self._table = ConnectionTable(level=level, tell=self._tell)
         self._admission = Admission(self.settings, self._table, follow=self._follow)
+        self.wait_closed = self._admission.wait_closed
         self.stats_endpoint = json_endpoint(self.get_stats)
 
     # Lifetime --------------------------------------------------------------------------------
@@ -107,6 +108,7 @@ class ConnectionRegistry(Reenterable):
         """End every stream, and send new ones away; from any thread or signal, returns at once.
 
         For servers that stop without a signal to the main thread: see :mod:`sse_kit.shutdown`.
+        What shall end with the streams awaits ``wait_closed()``.
         """
         if self._runtime is not None:
             self._runtime.call_soon(partial(self._admission.close, CloseReason.SERVER_STOP))

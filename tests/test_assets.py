@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import NamedTuple
 
 import pytest
@@ -54,6 +55,25 @@ async def test_the_style_is_served_likewise() -> None:
     assert answer.headers["content-type"] == "text/css; charset=utf-8"
 
 
+@pytest.mark.parametrize(
+    "said", ["gzip", "br, GZIP", "deflate, gzip;q=0.5, br", "gzip ; q=1", "gzip;q=0.001"]
+)
+async def test_who_takes_it_gets_it_compressed(said: str) -> None:
+    """So its size is the promised one in an app without a middleware for that."""
+    whole, answer = await ask(SCRIPT), await ask(SCRIPT, accept_encoding=said)
+    assert gzip.decompress(answer.body) == whole.body
+    assert len(answer.body) <= 12 * 1024
+    told = {"content-encoding": "gzip", "content-length": str(len(answer.body))}
+    assert answer.headers == whole.headers | told
+    assert whole.headers["vary"] == "accept-encoding"
+
+
+@pytest.mark.parametrize("said", ["", "br", "gzip;q=0", "gzip; q=0.000 , br", "xgzip", "gzipx"])
+async def test_who_does_not_take_it_gets_it_as_it_is(said: str) -> None:
+    """A weight of 0 is a refusal."""
+    assert await ask(SCRIPT, accept_encoding=said) == await ask(SCRIPT)
+
+
 async def test_head_is_the_answer_without_its_body() -> None:
     """The headers are those of GET."""
     whole, head = await ask(SCRIPT), await ask(SCRIPT, "HEAD")
@@ -64,9 +84,10 @@ async def test_head_is_the_answer_without_its_body() -> None:
 async def test_who_has_it_is_told_so(form: str) -> None:
     """A tag is compared weakly, and may be one of several."""
     etag = (await ask(SCRIPT)).headers["etag"]
-    answer = await ask(SCRIPT, if_none_match=form.format(etag))
+    answer = await ask(SCRIPT, if_none_match=form.format(etag.removeprefix("W/")))
     assert (answer.status, answer.body) == (304, b"")
     assert answer.headers["etag"] == etag
+    assert answer.headers["vary"] == "accept-encoding"
     assert answer.headers["cache-control"].endswith("immutable")
 
 

@@ -35,6 +35,7 @@ from sse_kit.errors import (
     SSEKitError,
     TransportNotRunning,
     UnknownConnection,
+    WrongEventLoop,
     WrongThread,
 )
 
@@ -75,6 +76,10 @@ SENTENCES: tuple[tuple[SSEKitError, tuple[str, ...]], ...] = (
     (DuplicateConnection("user_1"), ("'user_1'", "remove it first")),
     (UnknownConnection("user_1"), ("'user_1'", "publish to a topic")),
     (NoPresence("MyTransport"), ("'MyTransport'", "SupportsPresence", "use get_stats()")),
+    (
+        WrongEventLoop("PostgresTransport", "psycopg"),
+        ("'PostgresTransport'", "asyncio only", "psycopg", "use a transport for any event loop"),
+    ),
     (
         WrongThread("publish_from_thread()", "await publish() here"),
         ("publish_from_thread()", "await publish() here"),

@@ -369,6 +369,34 @@ async def test_close_ends_every_stream_from_anywhere(
         assert by_hand.is_active()
 
 
+@pytest.mark.parametrize("end", ["close", "drain", "leave"])
+async def test_what_shall_end_with_the_streams_can_wait_for_that(end: str) -> None:
+    """From before the registry is entered; while it goes on, nobody is woken."""
+    registry = ConnectionRegistry()
+    woken: list[str] = []
+
+    async def wait(name: str) -> None:
+        await registry.wait_closed()
+        woken.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, "before")
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(registry)
+            tasks.start_soon(wait, "meanwhile")
+            await anyio.wait_all_tasks_blocked()
+            assert woken == []
+            if end == "close":
+                registry.close()
+            elif end == "drain":
+                await registry.drain()
+            else:
+                await stack.aclose()
+            await wait("after")
+            await anyio.wait_all_tasks_blocked()
+            assert sorted(woken) == ["after", "before", "meanwhile"]
+
+
 async def test_close_without_a_run_does_nothing() -> None:
     """Before, and after; the next run takes streams."""
     registry = ConnectionRegistry()

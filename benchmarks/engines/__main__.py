@@ -12,12 +12,12 @@ from statistics import median
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import anyio
-from sse_kit.testing.engines import NatsEngine, PostgresEngine, RedisEngine
 
 from benchmarks import machine
 from benchmarks.engines import floors, measure
 from sse_kit import transport_from_url
 from sse_kit.config import Retention
+from sse_kit.testing.engines import NatsEngine, PostgresEngine, RedisEngine
 from sse_kit.transports.base import Publication
 from sse_kit.transports.setup import SupportsSetup
 
@@ -115,9 +115,8 @@ def _row(name: str, results: list[Result]) -> str:
     times = (f"{1000 * of[column]:.2f}" for column in measure.TIMES)
     bare = of.get("bare")
     floor = ["–", "–"] if bare is None else [f"{bare:,.0f}", f"{of['rate'] / bare:.2f}"]
-    return " | ".join(
-        ["|", name, *times, f"{of['rate']:,.0f}", *floor, f"{of['replay']:,.0f}", "|"]
-    )
+    rates = (f"{of['rate']:,.0f}", *floor, f"{of['replay']:,.0f}")
+    return f"| {' | '.join((name, *times, *rates))} |"
 
 
 COLUMNS = (

@@ -98,7 +98,8 @@ def _stream(feed: Feed, request: Request, authorise: Authorise | None) -> Respon
         sentence = f"{MAX_VIEWERS} are watching already\n"
         return PlainTextResponse(sentence, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "10"})
     assert authorise is not None, "the guard lets nobody in without one"  # noqa: S101
-    return EventSourceResponse(feed.follow(view, partial(allows, authorise, request)))
+    follow = feed.follow(view, partial(allows, authorise, request))
+    return EventSourceResponse(follow, close_event=None)
 
 
 class _Orders:

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from sse_kit import frames
+from sse_kit.config import StreamSettings
 from sse_kit.messages import SSEMessage
 from sse_kit.monitor.census import breakdown, clipped, take_census
 from sse_kit.monitor.models import History, HubHealth, Sample, Snapshot, TransportHealth
+from sse_kit.states import CloseReason
 from sse_kit.transports.base import Health, HealthStatus, SupportsReplay
 
 if TYPE_CHECKING:
@@ -123,32 +126,41 @@ class Feed:
     async def follow(
         self, view: View, may_watch: Callable[[], Awaitable[bool]]
     ) -> AsyncGenerator[SSEMessage, None]:
-        """Yield the history, then a snapshot for each tick, until the viewer may not watch."""
+        """Yield the history, then a snapshot for each tick, and at last how it ends.
+
+        Who may not watch any more is told to stay away, and everybody to come back later when the
+        registry ends its streams: a server that stops would wait for this one.
+        """
         self.viewers += 1
         asked = anyio.current_time()
         try:
-            tick = await self._after(None)
+            tick = await self._look_after(None)
             yield SSEMessage.of(History(samples=tuple(self._history)), event="history")
-            while True:
+            while tick is not None:
                 yield tick.message(view, self._rows)
-                tick = await self._after(tick)
+                tick = await self._look_after(tick)
                 if anyio.current_time() - asked >= RECHECK:
                     if not await may_watch():
+                        yield frames.close_message(CloseReason.REVOKED)
                         return
                     asked = anyio.current_time()
+            yield frames.bye_message(frames.jittered(StreamSettings().retry))
         finally:
             self.viewers -= 1
             if not self.viewers:
                 self._newest = None  # it holds connections
 
-    async def _after(self, seen: _Tick | None) -> _Tick:
-        """Return the newest tick, if that is another than ``seen``, or make one when it is due."""
+    async def _look_after(self, seen: _Tick | None) -> _Tick | None:
+        """Return the newest tick, if that is another than ``seen``, or make one when it is due.
+
+        None: the registry ends its streams.
+        """
         if self._newest is not None and self._newest is not seen:
             return self._newest
         async with self._turn:
             if self._newest is None or self._newest is seen:
-                if seen is not None:
-                    await anyio.sleep(max(seen.due - time.monotonic(), 0))
+                if seen is not None and await _rest(self._registry, seen.due - time.monotonic()):
+                    return None
                 self._newest = await self._look()
             return self._newest
 
@@ -191,6 +203,14 @@ class Feed:
         else:
             return  # somebody has reloaded the page: over a moment there is no rate
         self._totals = totals
+
+
+async def _rest(registry: ConnectionRegistry, seconds: float) -> bool:
+    """Wait until the next look is due; tell whether the registry ends its streams before."""
+    with anyio.move_on_after(max(seconds, 0)):
+        await registry.wait_closed()
+        return True
+    return False
 
 
 async def _health(transport: Transport) -> TransportHealth:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from asyncio import AbstractEventLoop
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import anyio
+from anyio.lowlevel import current_token
 
-from sse_kit.errors import EngineUnavailable, TransportError
+from sse_kit.errors import EngineUnavailable, TransportError, WrongEventLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -59,6 +61,17 @@ class Contact:
         self._lost = False
 
 
+def needs_asyncio(transport: object, client: str) -> None:
+    """Refuse an event loop on which ``client``, the engine's, does not run.
+
+    Raises:
+        WrongEventLoop: it is not asyncio's.
+
+    """
+    if not isinstance(current_token().native_token, AbstractEventLoop):
+        raise WrongEventLoop(type(transport).__name__, client)
+
+
 def sentence(error: Exception) -> str:
-    """Return what ``error`` says, or at least its kind."""
-    return str(error) or type(error).__name__
+    """Return what ``error`` says, as one line, or at least its kind."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -15,10 +15,15 @@ from tests.browser.site import QUICK
 from tests.npm import package
 
 if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Route
+
     from sse_kit.templates.htmx import HtmxVersion
     from tests.browser.site import Site
 
 EXTENSION_2 = "htmx-ext-sse@2.2.4"
+
+CDN = "https://cdn.jsdelivr.net/"
+"""FastHTML's content network."""
 
 
 class Flavour(NamedTuple):
@@ -48,6 +53,19 @@ def source(script: str) -> str:
     """Return a file of a package: ``htmx.org@2.0.11/dist/htmx.js``."""
     spec, _, file = script.partition("/")
     return (package(spec) / file).read_text("utf-8")
+
+
+def stand_in(context: BrowserContext) -> None:
+    """Answer in place of the content network, by the same releases from npm."""
+
+    def answer(route: Route) -> None:
+        kind, _, path = route.request.url.removeprefix(CDN).partition("/")
+        # What is on GitHub decorates; no test here needs it.
+        body = source(path) if kind == "npm" else ""
+        headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "text/javascript"}
+        route.fulfill(body=body, headers=headers)
+
+    context.route(f"{CDN}**", answer)
 
 
 def put_up(site: Site, script: str) -> str:

@@ -426,7 +426,7 @@ def test_it_comes_back_with_the_server(open_context: OpenContext, complaints: Co
 def test_the_page_fits_and_can_be_read(
     app: App, open_context: OpenContext, width: int, scheme: str
 ) -> None:
-    """Nothing is wider than the screen, and all text has the contrast of WCAG's level AA."""
+    """Nothing is cut off, and all text has the contrast of WCAG's level AA, live or not."""
     app.add("w" * 150, "t" * 60, topics=("topic/" + "x" * 120, "two"), user="m" * 150)
     app.add("ordinary", topics=("news",))
     context = admin(open_context, app, color_scheme=scheme)
@@ -434,6 +434,8 @@ def test_the_page_fits_and_can_be_read(
     page.set_viewport_size({"width": width, "height": 844})
     page.goto(f"{app.url}/monitor/?text=o&sort=lag")
     expect(ids(page)).to_have_text(["ordinary"])
+    rows = page.get_by_role("region", name="Live connections").last
+    assert rows.evaluate("(region) => region.scrollHeight === region.clientHeight")
     page.get_by_role("button", name="Clear").click()
     expect(ids(page)).to_have_count(2)
     assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -441,4 +443,8 @@ def test_the_page_fits_and_can_be_read(
     page.locator(".kick").first.click()
     expect(page.get_by_role("dialog")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(LOW_CONTRAST) == []
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#monitor")).to_have_attribute("data-live", "false")
     assert page.evaluate(LOW_CONTRAST) == []

@@ -12,6 +12,8 @@ from tests.browser.site import QUICK
 from tests.browser.watch import connected, data, states, wait, wait_for
 
 if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
+
     from tests.browser.conftest import Complaints
     from tests.browser.site import Site
     from tests.browser.watch import OpenPage
@@ -45,6 +47,23 @@ def test_a_server_that_may_be_better_soon_is_asked_again(
         ["connected", "open", "opened"],
     ]
     assert page.evaluate("states[1].status") == status
+
+
+def test_a_network_that_fails_at_first_is_tried_again(
+    site: Site, topic: str, open_page: OpenPage, context: BrowserContext
+) -> None:
+    """A server that is not there yet is no reason to give up."""
+    path = f"**/events/{topic}"
+    context.route(path, lambda route: route.abort("connectionrefused"), times=2)
+    page = open_page(site.live_page(topic))
+    connected(page)
+    retry = [["reconnecting", "waiting", "network"], ["reconnecting", "attempting", "network"]]
+    assert states(page) == [
+        ["connecting", "attempting", "new"],
+        *retry,
+        *retry,
+        ["connected", "open", "opened"],
+    ]
 
 
 def test_retry_after_is_waited_for(site: Site, topic: str, open_page: OpenPage) -> None:
@@ -139,6 +158,24 @@ def test_an_eventsource_takes_the_place_of_fetch(
     wait(page, "Date.now() - performance.timeOrigin > 3000")
     assert [reason for *_, reason in states(page)].count("idle") == 0
     assert all("500" in complaint for complaint in complaints)
+
+
+def test_a_browser_without_streams_of_bytes_has_an_eventsource(
+    site: Site, topic: str, open_page: OpenPage, context: BrowserContext
+) -> None:
+    """It is the fallback of fetch, which nobody has to ask for."""
+    context.add_init_script(
+        """delete globalThis.ReadableStream;
+        const Own = EventSource;
+        globalThis.EventSource = function (url) { return (window.source = new Own(url)); };
+        """
+    )
+    page = open_page(site.live_page(topic))
+    connected(page)
+    site.publish(topic, "a")
+    wait(page, "messages.length === 1")
+    assert data(page) == ["a"]
+    assert page.evaluate("source.readyState") == 1
 
 
 def test_an_eventsource_hears_names_that_are_listened_for_later(

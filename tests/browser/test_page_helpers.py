@@ -22,7 +22,7 @@ from sse_kit import (
     create_sse_element,
 )
 from sse_kit.fasthtml import HTMX_2_EXTENSION, install_sse, sse_status
-from tests.browser.flavours import source
+from tests.browser.flavours import stand_in
 from tests.browser.site import serve, until
 from tests.browser.watch import wait
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
     from fastcore.xml import FT
-    from playwright.sync_api import BrowserContext, Page, Route
+    from playwright.sync_api import BrowserContext, Page
 
     from sse_kit.templates.htmx import HtmxVersion
     from tests.browser.conftest import Complaints
@@ -39,22 +39,12 @@ if TYPE_CHECKING:
 KEY = secrets.token_hex()
 """Else FastHTML writes one to a file."""
 
-CDN = "https://cdn.jsdelivr.net/"
 ICON = Link(rel="icon", href="data:,")
 
 
 @pytest.fixture
 def context(context: BrowserContext) -> BrowserContext:
-    """Answer in place of FastHTML's content network, by the same releases from npm."""
-
-    def answer(route: Route) -> None:
-        kind, _, path = route.request.url.removeprefix(CDN).partition("/")
-        # What is on GitHub decorates; no test here needs it.
-        body = source(path) if kind == "npm" else ""
-        headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "text/javascript"}
-        route.fulfill(body=body, headers=headers)
-
-    context.route(f"{CDN}**", answer)
+    stand_in(context)
     return context
 
 

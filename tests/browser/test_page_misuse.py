@@ -89,6 +89,17 @@ def test_an_element_outside_of_a_connection(
     told('#lost waits for "news", but nothing feeds it: put it into an element with sse-connect')
 
 
+@only_htmx_4
+@pytest.mark.parametrize("attribute", ["sse-swap", "data-sse-swap"])
+def test_an_element_inside_that_waits_for_an_event_of_its_own(
+    htmx: HtmxSite, open_page: OpenPage, told: Callable[[str], None], attribute: str
+) -> None:
+    """Only htmx 2 knows that; the remedy works under both."""
+    child = f'<p id="price" {attribute}="price"></p>'
+    open_page(htmx.page(htmx.element(children=child), debug=True))
+    told('#price waits for "price", but htmx 4 swaps into #feed alone: name the event there')
+
+
 @only_htmx_2
 def test_a_style_in_place_of_a_name(
     htmx: HtmxSite, open_page: OpenPage, told: Callable[[str], None]

@@ -140,9 +140,10 @@ def test_a_tab_that_is_busy_for_others_is_left_alone(
     site: Site, topic: str, context: BrowserContext
 ) -> None:
     """A follower that was held up asks before it takes over."""
-    url = shared_page(site, topic, mode="locks", hung_after=900)
+    # Who is asked has a third of this for the answer.
+    url = shared_page(site, topic, mode="locks", hung_after=2_100)
     first, second = open_tabs(context, url, 2)
-    second.evaluate(BUSY, 2_500)
+    second.evaluate(BUSY, 4_500)
     wait(second, "window.woke")
     site.publish(topic, "x")
     wait(second, "messages.length === 1")

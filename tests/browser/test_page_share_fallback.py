@@ -128,7 +128,7 @@ def test_a_worker_that_does_not_answer_is_given_up(
           port = new MessageChannel().port1;
         }"""
     )
-    check(site, topic, context, shared_page(site, topic, hung_after=400), 1)
+    check(site, topic, context, shared_page(site, topic, hung_after=800), 1)
     assert context.pages[0].evaluate(LEADERS) == [1, 1]
     assert complaints == []
 

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from sse_kit.templates.client import ClientConfig, StatsConfig, StreamConfig
 from tests.browser.site import QUICK
-from tests.browser.watch import connected, wait, wait_until
+from tests.browser.watch import PATIENCE, connected, stop_clock, wait, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Request
@@ -43,9 +43,9 @@ def endpoint(topic: str) -> str:
     return f"stats-{topic}"
 
 
-def stats_page(site: Site, endpoint: str, body: str = SHOWN, *, interval: int = 100) -> str:
-    stats = StatsConfig(endpoint=f"/{endpoint}", interval=interval, timeout=300)
-    return site.page(ClientConfig(stats=stats), body, head=f"<script>{FOLLOW}</script>")
+def stats_page(site: Site, endpoint: str, *, interval: int = 100, timeout: int = PATIENCE) -> str:
+    stats = StatsConfig(endpoint=f"/{endpoint}", interval=interval, timeout=timeout)
+    return site.page(ClientConfig(stats=stats), SHOWN, head=f"<script>{FOLLOW}</script>")
 
 
 def requests_for(page: Page, endpoint: str) -> list[Request]:
@@ -104,10 +104,11 @@ def test_an_endpoint_that_fails_is_asked_less_often(
     """What was shown stays; once it answers again, that is shown."""
     site.pages[endpoint] = JSONResponse({"total": 1})
     page = open_page("about:blank")
-    page.clock.install()
+    stop_clock(page)
     page.add_init_script("Math.random = () => 1")  # the longest of the delays there may be
     made = requests_for(page, endpoint)
     page.goto(stats_page(site, endpoint))
+    page.clock.run_for(10)
     expect(page.locator("b").first).to_have_text("1")
     site.pages[endpoint] = answer
     page.evaluate("heard.length = 0")
@@ -117,6 +118,8 @@ def test_an_endpoint_that_fails_is_asked_less_often(
         for _ in range(16):
             page.clock.run_for(100)
             page.evaluate("fetch('/probe.js').then((answer) => answer.text())")
+            for request in made:
+                request.response()
         counts.append(len(made) - before)
     assert counts[0] >= 3
     assert counts[-1] <= 2
@@ -133,9 +136,10 @@ def test_a_page_that_nobody_sees_asks_for_nothing(
     """Hidden, or left; it goes on at once when it is seen again."""
     site.pages[endpoint] = JSONResponse({"total": 1})
     page = open_page("about:blank")
-    page.clock.install()
+    stop_clock(page)
     made = requests_for(page, endpoint)
     page.goto(stats_page(site, endpoint, interval=60_000))
+    page.clock.run_for(10)
     expect(page.locator("b").first).to_have_text("1")
     hide(page, hidden=True)
     page.clock.run_for(600_000)
@@ -155,7 +159,7 @@ def test_an_answer_that_does_not_come_is_given_up(
     aborted: list[str] = []
     page.on("requestfailed", lambda request: aborted.append(request.url))
     page.route(f"**/{endpoint}", lambda _: None)
-    page.goto(stats_page(site, endpoint))
+    page.goto(stats_page(site, endpoint, timeout=300))
     wait_until(page, lambda: aborted)
     page.unroute_all(behavior="ignoreErrors")
     expect(page.locator("b").first).to_have_text("1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from fastcore.xml import to_xml
 from playwright.sync_api import expect
 from starlette.responses import Response
@@ -17,10 +18,35 @@ from tests.browser.watch import connected, wait_for
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+    from tests.browser.conftest import OpenContext
     from tests.browser.site import Site
     from tests.browser.watch import OpenPage
 
 STYLE = f'<link rel="stylesheet" href="/sse-kit/{bundle.style_name()}">'
+
+
+BOTH = '<meta name="color-scheme" content="light dark"><style>html { background: Canvas }</style>'
+
+PALEST = """(light) => {
+  for (const animation of light.getAnimations()) {
+    animation.pause();
+    animation.currentTime = animation.effect.getTiming().duration;
+  }
+  const read = (colour) => colour.match(/[0-9.]+/g).slice(0, 3).map(Number);
+  const { color, opacity } = getComputedStyle(light);
+  const ground = read(getComputedStyle(document.documentElement).backgroundColor);
+  const shown = read(color).map((part, i) => ground[i] + opacity * (part - ground[i]));
+  const luminance = (parts) => {
+    const [r, g, b] = parts.map((part) => {
+      const value = part / 255;
+      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const [dark, bright] = [shown, ground].map(luminance).sort((a, b) => a - b);
+  return (bright + 0.05) / (dark + 0.05);
+}"""
+"""Contrast of the light to the page, at the far end of what moves."""
 
 
 def shape(page: Page) -> tuple[str, bool]:
@@ -36,19 +62,56 @@ def test_the_state_is_told_in_words_and_by_a_shape(
     site: Site, topic: str, open_page: OpenPage
 ) -> None:
     """Colour alone says nothing; a screen reader hears of each change."""
-    site.before[topic] = [Response(status_code=503, headers={"Retry-After": "1"})]
+    site.before[topic] = [Response(status_code=503, headers={"Retry-After": "600"})]
     config = ClientConfig(connection=QUICK, streams=(StreamConfig(url=f"/events/{topic}"),))
     page = open_page(site.page(config, to_xml(sse_status()), head=STYLE))
     status = page.get_by_role("status")
     expect(status).to_have_text("Reconnecting")
     expect(status).to_have_attribute("data-sse-state", "reconnecting")
     assert shape(page) == ("50%", False)
+    page.evaluate("sseKit.channels.forEach((channel) => channel.reconnect())")
     expect(status).to_have_text("Connected")
     assert shape(page) == ("50%", True)
     site.before[topic] = [Response(status_code=403)]
     page.evaluate("sseKit.channels.forEach((channel) => channel.reconnect())")
     expect(status).to_have_text("Connection failed")
     assert shape(page) == ("0px", True)
+
+
+@pytest.mark.parametrize(
+    ("head", "colour"),
+    [
+        ("", "rgb(21, 128, 61)"),
+        ('<meta name="color-scheme" content="light dark">', "rgb(74, 222, 128)"),
+        ("<style>.own { --sse-good: rgb(1, 2, 3) }</style>", "rgb(1, 2, 3)"),
+    ],
+    ids=["light", "dark", "own"],
+)
+def test_its_colours_are_for_the_page_it_is_on(
+    site: Site, topic: str, open_context: OpenContext, head: str, colour: str
+) -> None:
+    """One that is light is light for readers of dark ones too; its own rules win."""
+    page = open_context(color_scheme="dark").new_page()
+    config = ClientConfig(connection=QUICK, streams=(StreamConfig(url=f"/events/{topic}"),))
+    page.goto(site.page(config, to_xml(sse_status(cls="own")), head=head + STYLE))
+    expect(page.get_by_role("status")).to_have_text("Connected")
+    expect(page.locator("[data-sse-light]")).to_have_css("color", colour)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("status", [None, 503, 403, 204], ids=str)
+def test_the_light_is_seen_at_any_moment(
+    site: Site, topic: str, open_context: OpenContext, status: int | None, scheme: str
+) -> None:
+    """It has 3 to 1 against the page, by WCAG's 1.4.11, also where its breath is palest."""
+    if status is not None:
+        site.before[topic] = [Response(status_code=status, headers={"Retry-After": "600"})]
+    config = ClientConfig(connection=QUICK, streams=(StreamConfig(url=f"/events/{topic}"),))
+    page = open_context(color_scheme=scheme).new_page()
+    page.goto(site.page(config, to_xml(sse_status()), head=BOTH + STYLE))
+    words = {None: "Connected", 503: "Reconnecting", 403: "Connection failed", 204: "Disconnected"}
+    expect(page.get_by_role("status")).to_have_text(words[status])
+    assert page.locator("[data-sse-light]").evaluate(PALEST) >= 3
 
 
 def test_the_words_are_the_pages(site: Site, topic: str, open_page: OpenPage) -> None:

@@ -32,6 +32,12 @@ def wait_until(page: Page, condition: Callable[[], object], name: str = "it") ->
         page.wait_for_timeout(10)
 
 
+def stop_clock(page: Page) -> None:
+    """Let time pass for the page, and others of its profile, only when the test says so."""
+    page.clock.install(time=0)
+    page.clock.pause_at(1_000)
+
+
 def states(page: Page) -> list[list[Any]]:
     """Return each state the page went through, with its phase and reason."""
     told: list[list[Any]] = page.evaluate("states.map((s) => [s.state, s.phase, s.reason])")

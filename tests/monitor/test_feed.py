@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -41,15 +42,17 @@ class Naps:
         self.taken: list[float] = []
         self.over = anyio.Event()
 
-    async def take(self, seconds: float) -> None:
+    async def take(self, registry: ConnectionRegistry, seconds: float) -> bool:
+        del registry
         self.taken.append(seconds)
         await self.over.wait()
+        return False
 
 
 @pytest.fixture
 async def naps(monkeypatch: pytest.MonkeyPatch) -> Naps:
     made = Naps()
-    monkeypatch.setattr("sse_kit.monitor.feed.anyio.sleep", made.take)
+    monkeypatch.setattr("sse_kit.monitor.feed._rest", made.take)
     return made
 
 
@@ -219,7 +222,7 @@ async def test_a_viewer_who_may_no_longer_watch_is_sent_away(
 
     async with ConnectionRegistry() as registry:
         messages = [each async for each in viewer(feed_of(registry), may_watch=may_watch)]
-    assert [each.event for each in messages] == ["history", *["snapshot"] * 3]
+    assert [each.event for each in messages] == ["history", *["snapshot"] * 3, "close"]
 
 
 class Ill(MemoryTransport):
@@ -269,3 +272,32 @@ async def test_a_registry_that_does_not_run_has_no_hub() -> None:
     """The page can be open before the registry is entered."""
     async with aclosing(viewer(feed_of(ConnectionRegistry()))) as stream:
         assert (await next_of(stream)).hub is None
+
+
+@pytest.mark.parametrize("end", ["close", "drain"])
+async def test_viewers_end_with_the_streams_of_the_registry(end: str) -> None:
+    """However long the pause between two looks is; they are asked to come back."""
+    async with running(interval=3600) as (site, client), client.get("/monitor/events") as stream:
+        await snapshot(stream)
+        if end == "close":
+            site.registry.close()
+        else:
+            await site.registry.drain()
+        *_, last = await stream.read_until_end()
+        await stream.finished()
+    assert last.event == "bye"
+    assert json.loads(last.data or "")["retry"] > 0
+
+
+async def test_who_watches_a_registry_that_was_closed_is_sent_away_again() -> None:
+    """With what there is to see; and stays once the registry is entered anew."""
+    registry = ConnectionRegistry()
+    feed = feed_of(registry)
+    async with registry:
+        registry.close()
+        await registry.wait_closed()
+        messages = [each async for each in viewer(feed)]
+    assert [each.event for each in messages] == ["history", "snapshot", "bye"]
+    async with registry, aclosing(viewer(feed)) as stream:
+        for _ in range(3):
+            await next_of(stream)

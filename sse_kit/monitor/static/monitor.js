@@ -38,7 +38,7 @@ function show(stream, snapshot) {
   showRows(snapshot);
   showBreakdowns(snapshot);
   showTransport(snapshot);
-  const company = snapshot.viewers > 1 ? `, ${snapshot.viewers} watching` : "";
+  const company = snapshot.viewers > 1 ? `, ${snapshot.viewers}\u00a0watching` : "";
   byId("as-of").textContent = `At ${new Date(snapshot.at).toLocaleTimeString()}${company}`;
 }
 

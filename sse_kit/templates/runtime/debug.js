@@ -94,11 +94,15 @@ function checkSwap(element) {
   const style = names.find((name) => STYLES.test(name));
   if (style)
     tell(`waits for an event "${style}", which is a style: write hx-swap="${style}"`, element);
-  if (!connecting(element)) {
+  const source = connecting(element);
+  if (!source) {
     tell(
       `waits for "${names}", but nothing feeds it: put it into an element with sse-connect`,
       element,
     );
+  } else if (version() === "4" && source !== element) {
+    const remedy = "name the event there, and send parts with hx-swap-oob";
+    tell(`waits for "${names}", but htmx 4 swaps into ${nameOf(source)} alone: ${remedy}`, element);
   } else if (version() === "4" && element.hasAttribute("sse-swap")) {
     tell("has sse-swap, which htmx 4 does not know: create_sse_element(…, htmx=4)", element);
   }

@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--minutes", type=float, default=1.0, help="of this run, at most")
     made.add_argument("--faults", type=int, help="end when there are so many, in all runs")
     made.add_argument("--messages", type=int, help="end when so many are acknowledged, as well")
-    made.add_argument("--rate", type=float, default=1_500.0, help="messages a second")
+    made.add_argument("--rate", type=float, default=700.0, help="messages a second")
     made.add_argument("--round-faults", type=int, default=12, help="faults between two judgements")
     made.add_argument("--no-lossy", action="store_true", help="never set the engine back")
     made.add_argument("--state", type=Path, help="a file that totals are added up in, over runs")

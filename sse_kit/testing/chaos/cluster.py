@@ -10,11 +10,15 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
+import anyio
+
 from sse_kit.testing.chaos.schedule import OF_APPS, OF_ENGINES, Fault
 from sse_kit.testing.engines import Engine, NatsEngine, PostgresEngine, RedisEngine
 from sse_kit.testing.ports import HOST
 from sse_kit.testing.proxy import FaultProxy
 from sse_kit.testing.suite import fresh_namespace
+from sse_kit.transports.setup import SupportsSetup
+from sse_kit.transports.urls import transport_from_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,6 +178,7 @@ class Cluster:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             url, namespace = self._store.open(stack), fresh_namespace()
+            anyio.run(set_up, url, namespace)
             self.apps = tuple(stack.enter_context(AppProcess(url, namespace)) for _ in range(2))
             self._stack = stack.pop_all()
         return self
@@ -215,6 +220,13 @@ class Cluster:
         """Return what all of them said last."""
         said = [("store", self._store.log_end()), *((repr(a), a.log_end()) for a in self.apps)]
         return "\n".join(f"--- {name}\n{text}" for name, text in said)
+
+
+async def set_up(url: str, namespace: str) -> None:
+    """Make what the transport wants to be made once."""
+    transport = transport_from_url(url, namespace=namespace)
+    if isinstance(transport, SupportsSetup):
+        await transport.setup()
 
 
 ENGINES: dict[str, Callable[[Path], Store]] = {

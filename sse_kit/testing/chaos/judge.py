@@ -17,6 +17,8 @@ from sse_kit.transports.base import Gap, GapReason, Position
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MAX_COMPLAINTS = 30
+
 
 @dataclass
 class Counts:
@@ -63,6 +65,8 @@ class Judge:
 
     def __init__(self) -> None:
         self.era = 0
+        self.complaints: list[str] = []
+        """What was broken, a sentence each; of a flood only the first."""
         self._counts = Counts()
         self._witnesses: list[Witness] = []
         self._acknowledged: dict[str, Acknowledged] = {}
@@ -71,7 +75,8 @@ class Judge:
 
     def witness(self, topics: Iterable[str]) -> Witness:
         """Add somebody who follows ``topics`` from now on."""
-        witness = Witness(self, frozenset(topics))
+        name = f"client {len(self._witnesses)}"
+        witness = Witness(self, name, frozenset(topics))
         self._witnesses.append(witness)
         return witness
 
@@ -103,12 +108,17 @@ class Judge:
         self._places.clear()
         return counts
 
-    def place(self, key: str, position: Position) -> bool:
-        """Note where a publication is said to be; False if something else is there."""
+    def place(self, key: str, position: Position) -> None:
+        """Note where a publication is said to be; nothing else may be there."""
         there = self._places.setdefault((position.epoch, position.offset), key)
         if there != key:
             self._counts.reordered += 1
-        return there == key
+            self.complain(f"{key} and {there} are both at {position}")
+
+    def complain(self, sentence: str) -> None:
+        """Note what was broken, for whoever has to find out why."""
+        if len(self.complaints) < MAX_COMPLAINTS:
+            self.complaints.append(f"{sentence} (era {self.era})")
 
     def is_settled(self, key: str) -> bool:
         """Tell whether it was acknowledged in an earlier round."""
@@ -118,7 +128,8 @@ class Judge:
 class Witness:
     """One client: what it is owed, what it was given, where it stands."""
 
-    def __init__(self, judge: Judge, topics: frozenset[str]) -> None:
+    def __init__(self, judge: Judge, name: str, topics: frozenset[str]) -> None:
+        self.name = name
         self.topics = topics
         self.owed: dict[str, Acknowledged] = {}
         self._judge = judge
@@ -126,24 +137,32 @@ class Witness:
         self._had: set[str] = set()
         self._at: dict[str, int] = {}
         self._offset = 0
-        self._told_of = 0
+        self._told_of = judge.era
+        self._gap: Gap | None = None
         self._starts_over = False
 
     def owe(self, told: Acknowledged) -> None:
         """Expect a publication, unless it is not for this one or came before its answer."""
-        if self.topics.intersection(told.topics) and told.key not in self._had:
+        if told.key in self._had or not self.topics.intersection(told.topics):
+            return
+        if self._gap is not None and self._covers(self._gap, told):
+            self._counts.announced += 1
+        else:
             self.owed[told.key] = told
 
     def deliver(self, key: str | None, topics: Iterable[str], position: Position) -> None:
         """Take what the stream says; ``key`` is None if nobody has published this."""
         if key is None or not self.topics.intersection(topics):
             self._counts.altered += 1
+            self._complain(f"was given {key} of {topics} at {position}, which is not for it")
             return
         if self._came_before(key):
             self._counts.duplicated += 1
+            self._complain(f"was given {key} again, at {position}")
             return
         if position.offset <= self._offset:
             self._counts.reordered += 1
+            self._complain(f"was given {key} at {position}, but had been at {self._offset}")
         self._offset = max(self._offset, position.offset)
         self._judge.place(key, position)
         self._take(key, position)
@@ -152,8 +171,10 @@ class Witness:
         """Take that something was missed."""
         if self._told_of == self._judge.era:
             self._counts.causeless += 1
+            self._complain(f"was told of a gap without a cause: {gap}, at {self._offset}")
             return
         self._told_of = self._judge.era
+        self._gap = gap
         self._counts.gaps += 1
         for told in [told for told in self.owed.values() if self._covers(gap, told)]:
             del self.owed[told.key]
@@ -164,11 +185,16 @@ class Witness:
         """Return the counts, with what is still owed as lost."""
         counts, self._counts = self._counts, Counts()
         counts.lost += len(self.owed)
+        for told in self.owed.values():
+            self._complain(f"was not given {told.key} at {told.position} of era {told.era}")
         self._told_of = self._judge.era
         self.owed.clear()
         self._had.clear()
         self._at.clear()
         return counts
+
+    def _complain(self, what: str) -> None:
+        self._judge.complain(f"{self.name} {what}")
 
     def _came_before(self, key: str) -> bool:
         """Tell whether it was delivered in the present history: a log that starts over repeats."""
@@ -177,17 +203,23 @@ class Witness:
     def _take(self, key: str, position: Position) -> None:
         self._at[key] = position.offset
         self.owed.pop(key, None)
-        if key not in self._had and not self._judge.is_settled(key):
+        if self._judge.is_settled(key):
+            return
+        self._starts_over = False  # what is new comes after all that is repeated
+        if key not in self._had:
             self._counts.delivered += 1
             self._had.add(key)
 
     def _covers(self, gap: Gap, told: Acknowledged) -> bool:
-        """Tell whether a publication is of what the gap is about: acknowledged before its cause."""
-        if told.era == self._judge.era:
-            return False
+        """Tell whether the gap is about a publication.
+
+        Of those before the restart: what was after the fork. Of those after it: what the client is
+        told to skip, where an engine does not know the fork and resumes behind it.
+        """
         if gap.reason is GapReason.AHEAD:
-            return told.position.offset > gap.resume.offset
-        return gap.reason is GapReason.EPOCH
+            is_after = told.position.offset > gap.resume.offset
+            return is_after != (told.era == self._judge.era)
+        return gap.reason is GapReason.EPOCH and told.era != self._judge.era
 
     def _go_back(self, gap: Gap) -> None:
         """Stand where the gap resumes; what came after that is undone, and may come again."""

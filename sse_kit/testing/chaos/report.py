@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BROKEN = ("lost", "duplicated", "reordered", "altered", "causeless")
 HEADINGS = (
     *("engine", "faults", "acknowledged", "delivered", "lost", "duplicated", "reordered"),
-    *("gaps announced", "without cause", "longest silence", "seconds"),
+    *("gaps announced", "told by a gap", "without cause", "longest silence", "seconds"),
 )
 
 
@@ -81,7 +81,9 @@ class Totals:
     def row(self) -> str:
         """Return a row of the table."""
         counts = asdict(self.counts)
-        numbers = (counts[name] for name in ("acknowledged", "delivered", *BROKEN[:3], "gaps"))
+        numbers = (
+            counts[name] for name in ("acknowledged", "delivered", *BROKEN[:3], "gaps", "announced")
+        )
         cells = (
             *(self.engine, f"{self.all_faults:,}", *(f"{number:,}" for number in numbers)),
             *(f"{self.counts.causeless:,}", f"{self.silence:.1f} s", f"{self.seconds:,.0f}"),

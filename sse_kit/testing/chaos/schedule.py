@@ -27,18 +27,19 @@ class Fault(StrEnum):
 
 SECONDS: dict[Fault, tuple[float, float]] = {
     Fault.KILL_ENGINE: (0.0, 0.6),
-    Fault.FREEZE_ENGINE: (0.2, 1.5),
+    Fault.FREEZE_ENGINE: (0.1, 0.8),
     Fault.RESTART_ENGINE: (0.0, 0.0),
     Fault.CUT_NETWORK: (0.0, 0.0),
-    Fault.HOLD_NETWORK: (0.2, 1.5),
+    Fault.HOLD_NETWORK: (0.1, 0.8),
     Fault.KILL_APP: (0.0, 0.3),
-    Fault.FREEZE_APP: (0.2, 1.5),
+    Fault.FREEZE_APP: (0.1, 0.8),
     Fault.SET_BACK_ENGINE: (0.0, 0.3),
 }
 """How long each lasts, at least and at most, until it is mended."""
 
-LONG = 0.05
-"""The share of those that last longer than what answers are waited for."""
+LASTING = frozenset({Fault.FREEZE_ENGINE, Fault.HOLD_NETWORK, Fault.FREEZE_APP})
+LONG = 0.1
+"""The share of the lasting ones that last longer than what answers are waited for."""
 
 LONG_SECONDS = 3.5
 
@@ -47,7 +48,7 @@ OF_ENGINES = (
     *(Fault.CUT_NETWORK, Fault.HOLD_NETWORK),
 )
 OF_APPS = (Fault.KILL_APP, Fault.FREEZE_APP)
-PAUSE = (0.2, 1.0)
+PAUSE = (0.3, 1.5)
 """Seconds in which all is well, between two faults."""
 
 
@@ -68,7 +69,7 @@ def schedule(seed: str, faults: tuple[Fault, ...]) -> Iterator[Planned]:
     while True:
         for fault in chance.sample(faults, len(faults)):
             seconds = chance.uniform(*SECONDS[fault])
-            if SECONDS[fault][1] > 1.0 and chance.random() < LONG:
+            if fault in LASTING and chance.random() < LONG:
                 seconds = LONG_SECONDS
             yield Planned(fault, chance.uniform(*PAUSE), seconds, app)
             app = 1 - app if fault in OF_APPS else app

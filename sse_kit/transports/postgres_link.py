@@ -1,0 +1,326 @@
+"""A connection to PostgreSQL: how it is opened, what it refuses, and that none is used in doubt.
+
+A :class:`Link` opens its connection when it is asked something, and keeps it only while every
+answer came: after an error, a deadline or a cancellation nobody knows what the server still does on
+it, so it is closed, and the next question opens another.
+"""
+
+from __future__ import annotations
+
+import re
+from asyncio import CancelledError
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
+
+import anyio
+
+from sse_kit.errors import EngineRefused, InvalidInput, InvalidSetting, MissingExtra
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from psycopg.abc import PQGen
+
+try:
+    import psycopg
+    from psycopg import AsyncConnection, AsyncCursor
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    from psycopg.rows import tuple_row
+    from psycopg.waiting import wait_async
+except ImportError as error:
+    package = "psycopg"
+    raise MissingExtra(package, "postgres") from error
+
+T = TypeVar("T")
+
+Row: TypeAlias = tuple[Any, ...]
+Connection: TypeAlias = "AsyncConnection[Row]"
+
+STEPS = (files("sse_kit.transports").joinpath("postgres.sql").read_text("utf-8"),)
+"""What makes the tables of each version from those of the one before."""
+
+VERSION = len(STEPS)
+
+OLDEST_SERVER = 15
+
+SESSION = """
+SELECT pg_catalog.set_config(name, value, false) FROM (VALUES
+    ('default_transaction_isolation', 'read committed'), ('statement_timeout', '0'),
+    ('lock_timeout', '0'), ('idle_session_timeout', '0')
+) AS setting (name, value)
+"""
+"""What a role may have set otherwise: we have deadlines of our own, and need to see commits."""
+
+PREPARATION = """
+SELECT pg_catalog.set_config('statement_timeout', '0', true),
+    pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
+    pg_catalog.pg_advisory_xact_lock(7376529381)
+"""
+"""Several processes may start at once, and each set up."""
+
+HELLO = """
+SELECT version.number, pg_catalog.current_setting('transaction_read_only'),
+    pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('default_transaction_isolation'),
+    pg_catalog.current_setting('server_encoding')
+FROM sse_kit.version
+"""
+
+SETUP = "run 'await transport.setup()' once, or PostgresTransport.SQL with psql"
+GRANT = "grant it USAGE on the schema, and SELECT, INSERT, UPDATE and DELETE on its tables"
+UPGRADE = "upgrade sse-kit in this process"
+ISOLATION = "set default_transaction_isolation to 'read committed' for this role"
+PRIMARY = "give the address of the primary, or several with target_session_attrs=read-write"
+
+BY_STATE = {
+    "3F000": SETUP,  # no such schema
+    "42P01": SETUP,  # no such table
+    "42883": SETUP,  # no such function
+    "42501": GRANT,
+    "25006": PRIMARY,  # read-only
+}
+"""What to do about an error of the server, by its SQLSTATE."""
+
+BY_PHRASE = {
+    "authentication failed": "see to user and password",
+    "no password supplied": "put a password into the url, or pass password=",
+    "no pg_hba.conf entry": "let pg_hba.conf admit this user from here, with TLS if it asks for it",
+    "certificate verify failed": "pass sslrootcert=, the authority that signed the certificate",
+    "root certificate file": "pass sslrootcert=, the authority that signed the certificate",
+    "does not match host name": "use a name that the server's certificate holds",
+    "does not support SSL": "enable TLS on the server, or ask for less with sslmode=",
+    "session is read-only": PRIMARY,
+    "permission denied for database": "grant the role CONNECT on the database",
+    "does not exist": "create it, or name another one",
+}
+"""The same for an attempt to connect, of which libpq gives the text only.
+
+A server that speaks another language is tried for ``connect_timeout`` seconds instead.
+"""
+
+
+@cache
+def in_schema(text: str, schema: str) -> bytes:
+    """Return SQL of ours for tables in another schema than ``sse_kit``."""
+    return re.sub(r"\bsse_kit\b", f'"{schema}"', text).encode()
+
+
+def conninfo_of(field: str, url: str, **parameters: str | None) -> str:
+    """Return ``url`` as a connection string with further parameters.
+
+    Raises:
+        InvalidSetting: ``url`` is none; it is not shown, for where its password is nobody knows.
+
+    """
+    given = {name: value for name, value in parameters.items() if value is not None}
+    try:
+        conninfo = make_conninfo(
+            url, fallback_application_name="sse_kit", client_encoding="utf8", **given
+        )
+    except psycopg.Error:
+        conninfo = ""
+    if not conninfo or _is_torn(conninfo_to_dict(conninfo)):
+        remedy = "write postgresql://user:password@host:5432/database, a password with %XX"
+        raise InvalidSetting(field, "…", "is no connection string", remedy)
+    return conninfo
+
+
+def _is_torn(known: Mapping[str, object]) -> bool:
+    """Tell whether a ``/`` in a password made libpq take it for a port and a database."""
+    ports = f"{known.get('port', '')}".replace(",", "")
+    return "@" in f"{known.get('dbname', '')}" or not (ports.isdecimal() or not ports)
+
+
+def address_of(conninfo: str) -> str:
+    """Return what may be shown of a connection string: none of its parameters but these."""
+    known = {"user": "", "host": "", "port": "", "dbname": ""} | conninfo_to_dict(conninfo)
+    user = f"{known['user']}@" if known["user"] else ""
+    port = f":{known['port']}" if known["port"] else ""
+    return f"postgresql://{user}{known['host']}{port}/{known['dbname']}"
+
+
+def remedy_for(error: psycopg.Error) -> str | None:
+    """Return what to do about ``error``; None: try again."""
+    if error.sqlstate is not None:
+        return BY_STATE.get(error.sqlstate)
+    text = str(error)
+    return next((BY_PHRASE[phrase] for phrase in BY_PHRASE if phrase in text), None)
+
+
+class _Connection(AsyncConnection[Row]):
+    """One that is cancelled at once.
+
+    psycopg's own first asks the server to cancel, and waits up to ten seconds for that, of which a
+    frozen server uses all. We close what was cancelled in any case.
+    """
+
+    async def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
+        try:
+            return await wait_async(gen, self.pgconn.socket, *args, **kwargs)
+        except CancelledError:
+            self.pgconn.finish()
+            raise
+
+
+class Server:
+    """How to connect: a connection string, which may hold a password, and the tables' schema.
+
+    ``pooled``: through PgBouncer or the like, so nothing may be left on a connection: no prepared
+    statement, no setting.
+    """
+
+    def __init__(self, conninfo: str, *, schema: str, pooled: bool = False) -> None:
+        self.address = address_of(conninfo)
+        self._conninfo = conninfo
+        self.schema = schema
+        self._pooled = pooled
+
+    async def open(self) -> Connection:
+        """Return a connection to a server and tables that are what we need.
+
+        Raises:
+            EngineRefused: trying again is of no use.
+            psycopg.Error: it may be.
+
+        """
+        with self.refusing():
+            connection = await self.connect()
+            try:
+                await self._greet(connection)
+            except BaseException:
+                await connection.close()
+                raise
+        return connection
+
+    async def connect(self) -> Connection:
+        """Return a connection, each of whose statements is a transaction."""
+        return await _Connection.connect(
+            self._conninfo,
+            autocommit=True,
+            prepare_threshold=None if self._pooled else 0,
+            row_factory=tuple_row,
+        )
+
+    async def set_up(self) -> None:
+        """Make the tables, or bring older ones up to date.
+
+        Raises:
+            EngineRefused: this role may not, or there are newer ones.
+
+        """
+        with self.refusing():
+            connection = await self.connect()
+            try:
+                async with connection.transaction():
+                    await self._set_up(connection)
+            finally:
+                await connection.close()
+
+    async def _set_up(self, connection: Connection) -> None:
+        await connection.execute(PREPARATION)
+        asked = await connection.execute(
+            "SELECT pg_catalog.to_regclass(%s)", (f'"{self.schema}".version',)
+        )
+        number = 0
+        if await asked.fetchone() != (None,):
+            asked = await connection.execute(
+                in_schema("SELECT number FROM sse_kit.version", self.schema)
+            )
+            number = row[0] if (row := await asked.fetchone()) else 0
+        if number > VERSION:
+            self._refuse(f"its tables are of version {number}, not {VERSION}", UPGRADE)
+        for step in STEPS[number:]:
+            await connection.execute(in_schema(step, self.schema), prepare=False)
+
+    def pid_of(self, connection: Connection) -> int | None:
+        """Return what the server's notifications have; None: a pooler keeps it to itself."""
+        return None if self._pooled else connection.info.backend_pid
+
+    @contextmanager
+    def refusing(self) -> Generator[None]:
+        """Raise EngineRefused for an error that no further attempt will mend."""
+        try:
+            yield
+        except psycopg.Error as error:
+            if remedy := remedy_for(error):
+                reason = str(error).strip().partition("\n")[0]
+                raise EngineRefused(self.address, reason, remedy) from error
+            raise
+
+    async def _greet(self, connection: Connection) -> None:
+        version = connection.info.server_version // 10_000
+        if version < OLDEST_SERVER:
+            self._refuse(f"it is PostgreSQL {version}", f"use {OLDEST_SERVER} or newer")
+        if not self._pooled:
+            await connection.execute(SESSION)
+        hello = in_schema(HELLO, self.schema)
+        row = await (await connection.execute(hello)).fetchone()
+        number, read_only, standby, isolation, encoding = row or (0, "off", False, "", "")
+        if number != VERSION:
+            remedy = SETUP if number < VERSION else UPGRADE
+            self._refuse(f"its tables are of version {number}, not {VERSION}", remedy)
+        if standby or read_only == "on":
+            self._refuse("it is a standby" if standby else "it is read-only", PRIMARY)
+        if isolation != "read committed":
+            self._refuse(f"its transactions are {isolation}", ISOLATION)
+        if encoding != "UTF8":
+            self._refuse(f"its encoding is {encoding}", "use a database of the encoding UTF8")
+
+    def _refuse(self, reason: str, remedy: str) -> NoReturn:
+        raise EngineRefused(self.address, reason, remedy)
+
+
+class Link:
+    """One connection, used by one question at a time."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._lock = anyio.Lock()
+        self._connection: Connection | None = None
+        self.pid: int | None = None
+        """What notifications of its own have; None: not known."""
+
+    async def ask(self, query: bytes, parameters: Sequence[object] = ()) -> list[Row]:
+        """Return the rows of the answer.
+
+        Raises:
+            EngineRefused: trying again is of no use.
+            psycopg.Error: it may be.
+
+        """
+        async with self._lock:
+            connection = self._connection or await self._server.open()
+            self._connection, self.pid = None, self._server.pid_of(connection)
+            try:
+                with self._server.refusing():
+                    cursor = connection.cursor(binary=True)
+                    await cursor.execute(query, parameters)
+                    rows = await cursor.fetchall()
+            except BaseException:
+                await connection.close()
+                raise
+            self._connection = connection
+            return rows
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            await self._connection.close()
+
+
+async def run_on(connection: object, query: bytes, parameters: Sequence[object]) -> list[Row]:
+    """Run a statement in the transaction of somebody else's connection, whatever its settings.
+
+    Raises:
+        InvalidInput: it is no connection that can be awaited.
+
+    """
+    if not isinstance(connection, AsyncConnection):
+        problem = "is no psycopg.AsyncConnection"
+        raise InvalidInput("connection", connection, problem, "open one with AsyncConnection")
+    theirs: AsyncConnection[Any] = cast("Any", connection)
+    cursor = AsyncCursor(theirs, row_factory=tuple_row)
+    cursor.format = psycopg.pq.Format.BINARY
+    await cursor.execute(query, parameters)
+    return await cursor.fetchall()
