@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from sse_kit.errors import EngineRefused, EngineUnavailable, InvalidSetting, PublishFailed
+from sse_kit.testing.ports import free_port
 from sse_kit.transports.redis import RedisTransport
 from sse_kit.transports.redis_connections import Place
 from sse_kit.transports.redis_server import Server
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 SECRET = "p@ss/w:rd %"  # noqa: S105  the test's own
-COMMANDS = (
-    "hello ping info eval evalsha multi exec hget hmget hset hgetall hdel hlen xadd xlen xrange "
-    "xread xtrim exists rename del get set time pexpire persist"
-)
-"""Those that the page of the transport lists."""
 
 
 async def enter(url: str, **options: Any) -> None:
@@ -114,15 +110,6 @@ async def test_a_primary_that_becomes_a_replica_fails_to_publish(
 
 
 @ASYNCIO
-async def test_a_user_needs_the_commands_that_are_listed(own_redis: OwnRedis) -> None:
-    """No more than those, on the keys of ``ssekit``."""
-    engine = own_redis()
-    rights = [f"+{command}" for command in COMMANDS.split()]
-    engine.command("ACL", "SETUSER", "app", "on", ">pw", "~{ssekit:*", *rights)
-    await enter(f"redis://app:pw@127.0.0.1:{engine.port}/0")
-
-
-@ASYNCIO
 @pytest.mark.parametrize(
     "rights",
     [
@@ -171,6 +158,10 @@ async def test_a_unix_socket_is_as_good(own_redis: OwnRedis, tmp_path: Path) -> 
     assert engine.command("EXISTS", key("here", "log")) == "1"
 
 
+def in_a_cluster() -> list[dict[str, str]]:
+    return [{"cluster-enabled": "yes", "cluster-port": str(free_port())} for _ in range(2)]
+
+
 def is_up(node: RedisEngine) -> bool:
     return "cluster_state:ok" in node.command("CLUSTER", "INFO")
 
@@ -178,12 +169,12 @@ def is_up(node: RedisEngine) -> bool:
 @ASYNCIO
 async def test_a_node_of_a_cluster_serves_its_slots(own_redis: OwnRedis, namespace: str) -> None:
     """All keys of a namespace are in one slot; another node is named by the refusal."""
-    one, two = (own_redis(config={"cluster-enabled": "yes"}) for _ in range(2))
+    one, two = (own_redis(config=config) for config in in_a_cluster())
     slot = int(one.command("CLUSTER", "KEYSLOT", key(namespace, "log")))
     here, there = (one, two) if slot < 8192 else (two, one)
     one.command("CLUSTER", "ADDSLOTSRANGE", "0", "8191")
     two.command("CLUSTER", "ADDSLOTSRANGE", "8192", "16383")
-    one.command("CLUSTER", "MEET", "127.0.0.1", str(two.port))
+    one.command("CLUSTER", "MEET", "127.0.0.1", str(two.port), two.config["cluster-port"])
     for node in (one, two):
         await until(partial(is_up, node))
     await enter(here.url, namespace=namespace)
