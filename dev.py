@@ -34,7 +34,7 @@ DEV = ("-e", ".", "--group", "dev", *ENGINES)
 SOURCES = [
     name for name in ("sse_kit", "tests", "benchmarks", "examples") if (ROOT / name).is_dir()
 ]
-CORE = ("messages", "codec", "states", "subscription", "overflow", "audience", "hub")
+CORE = ("messages", "codec", "states", "subscription", "overflow", "audience", "ring", "hub")
 """The modules without I/O: every branch of them is tested."""
 
 
