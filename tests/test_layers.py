@@ -45,6 +45,8 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "transports.sqlite",
         *("transports.redis_connections", "transports.redis_entries", "transports.redis_server"),
         "transports.redis",
+        *("transports.nats_client", "transports.nats_link"),
+        *("transports.nats_stream", "transports.nats_log"),
         "transports.nats",
         "transports.postgres_link",
         "transports.postgres_settings",
@@ -78,7 +80,7 @@ ANYIO_FROM = 2
 FASTHTML = {"starlette", "fasthtml", "fastcore"}
 ONLY_IN = {
     "transports.redis_connections": {"coredis"},
-    "transports.nats": {"nats"},
+    "transports.nats_client": {"nats"},
     "transports.postgres": {"psycopg"},
     "transports.postgres_link": {"psycopg"},
     "client": {"httpx"},

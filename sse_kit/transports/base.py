@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, runtime_checkable
 
@@ -60,9 +60,8 @@ _POSITION = re.compile(rf"({_NAME.pattern})\.(0|[1-9][0-9]{{0,18}})(?:\.({_NAME.
 class Position:
     """A place in the log, *after* the record with that offset: the id of an event.
 
-    Prints as ``epoch.offset``, or ``epoch.offset.mark`` where a transport adds a mark (a
-    fingerprint of the record, for engines that may fork inside an epoch). 0 is before the first
-    record. Offsets compare only inside one epoch, so positions have no order.
+    Prints as ``epoch.offset``, or ``epoch.offset.mark`` with a fingerprint of the record, where an
+    engine may fork inside an epoch. 0 is before the first record. Positions have no order.
 
     Raises:
         InvalidPosition: outside the grammar ``[0-9A-Za-z_-]{1,40} . 0…2**63-1``.
@@ -74,9 +73,9 @@ class Position:
     mark: str | None = None
 
     def __post_init__(self) -> None:
-        for field, name in (("epoch", self.epoch), ("mark", self.mark)):
+        for part, name in (("epoch", self.epoch), ("mark", self.mark)):
             if name is not None and not _NAME.fullmatch(name):
-                raise InvalidPosition(field, name, "is no name", "use [0-9A-Za-z_-]{1,40}")
+                raise InvalidPosition(part, name, "is no name", "use [0-9A-Za-z_-]{1,40}")
         if not 0 <= self.offset <= MAX_OFFSET:
             raise InvalidPosition("offset", self.offset, "is out of range", "use 0 to 2**63-1")
 
@@ -141,11 +140,15 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What is kept: offsets ``first`` to ``last`` of ``epoch``; empty: ``first == last + 1``."""
+    """What is kept: offsets ``first`` to ``last`` of ``epoch``; empty: ``first == last + 1``.
+
+    ``mark`` is that of the last record, if positions have marks.
+    """
 
     epoch: str
     first: int
     last: int
+    mark: str | None = field(default=None, compare=False)
 
     @property
     def start(self) -> Position:
@@ -155,7 +158,7 @@ class Bounds:
     @property
     def end(self) -> Position:
         """Where a reader stands who has seen all."""
-        return Position(self.epoch, self.last)
+        return Position(self.epoch, self.last, self.mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +192,7 @@ class GapReason(StrEnum):
 class Gap:
     """Something is missing: a value, never an omission.
 
-    ``resume`` is where reading goes on; ``missed`` counts the records left out, of all topics,
-    None where nobody can know.
+    ``resume`` is where reading goes on; ``missed`` records are left out, None if nobody can know.
     """
 
     reason: GapReason
@@ -225,9 +227,8 @@ Feed: TypeAlias = Batch | Gap | Rebase
 class Traits:
     """Qualities of a transport, as data.
 
-    ``shared``: other processes see what is published. ``durable``: an acknowledged publish
-    survives the engine's restart. ``dedup_window``: seconds for which a key is remembered.
-    ``max_payload``: bytes, None without limit.
+    ``shared``: other processes see what is published. ``durable``: an acknowledged publish outlives
+    the engine. ``dedup_window``: seconds that a key is remembered. ``max_payload``: bytes, or None.
     """
 
     shared: bool
@@ -292,9 +293,8 @@ class Transport(Protocol):
     async def publish(self, publication: Publication, /) -> Published:
         """Append to the log (T1, T2).
 
-        A failure that leaves it open whether the engine took it is resent inside with the same key
-        (one of its own, if it has none), until a deadline of the transport's. When cancelled it may
-        be stored or not: publishing again with its key stores it once (T10).
+        On any doubt it is resent inside with the same key (one of its own, if it has none), until a
+        deadline. When cancelled it may be stored or not: publishing again stores it once (T10).
 
         Raises:
             PublishFailed: the deadline passed; not known to be stored.

@@ -73,5 +73,5 @@ def needs_asyncio(transport: object, client: str) -> None:
 
 
 def sentence(error: Exception) -> str:
-    """Return what ``error`` says, or at least its kind."""
-    return str(error) or type(error).__name__
+    """Return what ``error`` says, as one line, or at least its kind."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -18,6 +18,7 @@ A tail reads, and when there is nothing more it waits for :meth:`LogTransport.wa
 
 from __future__ import annotations
 
+import os
 import time
 from abc import abstractmethod
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -81,6 +82,7 @@ class _Run:
         self.writer = writer
         self.leaving = anyio.Event()
         self.tails: TaskGroup | None = None
+        self.process = os.getpid()
 
 
 class LogTransport(Transport, SupportsReplay):
@@ -129,8 +131,11 @@ class LogTransport(Transport, SupportsReplay):
             return Gap(GapReason.AHEAD, bounds.end)
         return Position(bounds.epoch, position.offset)
 
-    async def next_page(self, cursor: Position, /) -> Page:
-        """Return what follows ``cursor``, or after some time an empty page: a tail's next step."""
+    async def next_page(self, cursor: Position, /) -> Page | None:
+        """Return what follows ``cursor``, or after some time an empty page: a tail's next step.
+
+        None: the cursor is in doubt, it has to be found anew.
+        """
         seen = self._wakes
         page = await self._ask(self.page, cursor.offset, TAIL_BATCH)
         if page.bounds.end == Position(cursor.epoch, cursor.offset) and seen == self._wakes:
@@ -284,6 +289,8 @@ class LogTransport(Transport, SupportsReplay):
     async def _next(self, cursor: Position) -> tuple[Feed | None, Position]:
         """Return what follows ``cursor``, and the cursor after it."""
         page = await self.next_page(cursor)
+        if page is None:
+            return await self._find_again(cursor)
         bounds = page.bounds
         if bounds.epoch != cursor.epoch or cursor.offset > bounds.last:
             return await self._find_again(cursor)
@@ -327,7 +334,8 @@ class LogTransport(Transport, SupportsReplay):
         return Health(HealthStatus.OK, f"{self.contact.address}, {bounds.end}")
 
     def _running(self) -> _Run:
-        if self._run is None:
+        # A process that was forked off has what its parent had, but nobody who runs it.
+        if self._run is None or self._run.process != os.getpid():
             raise TransportNotRunning
         return self._run
 

@@ -39,6 +39,7 @@ from sse_kit.transports.log import LogTransport
 from sse_kit.transports.postgres_link import STEPS, Link, in_schema, run_on
 from sse_kit.transports.postgres_settings import PostgresSettings, channel_of, servers
 from sse_kit.transports.presence import SupportsPresence
+from sse_kit.transports.setup import SupportsSetup
 from sse_kit.transports.writer import delays
 
 if TYPE_CHECKING:
@@ -66,9 +67,12 @@ PROBE_EVERY = 15.0
 PATIENCE = 0.8
 """Of ``request_timeout``, after which the server itself gives up waiting for the lock."""
 
+SETUP_TIMEOUT = 60.0
+"""Seconds: tables of an older version may be large."""
+
 QUEUE_IS_LONG = 0.1
 
-PUBLISH = "SELECT * FROM sse_kit.publish(%s, %b, %b, %b, %s, %s, %s, %s, %s)"
+PUBLISH = "SELECT * FROM sse_kit.publish(%s, %b, %b, %b, %s, %s, %s, %s, %s, %s)"
 PAGE = "SELECT * FROM sse_kit.page(%s, %s, %s, %s)"
 MAKE = "SELECT epoch FROM sse_kit.lock(%s)"
 FIND = "SELECT * FROM sse_kit.find(%s, %s)"
@@ -77,13 +81,13 @@ TRIM = "SELECT sse_kit.trim(%s, %s, %s, %s, %s, %s)"
 BEAT = "SELECT sse_kit.beat(%s, %s, %s, %s)"
 LEAVE = "SELECT sse_kit.leave(%s, %s)"
 NODES = "SELECT * FROM sse_kit.nodes(%s)"
-WORRIES = """
+WORRIES = b"""
 SELECT pg_catalog.pg_notification_queue_usage(), pg_catalog.current_setting('fsync'),
     pg_catalog.current_setting('full_page_writes')
 """
 
 
-class PostgresTransport(LogTransport, SupportsPresence):
+class PostgresTransport(LogTransport, SupportsPresence, SupportsSetup):
     """Carries messages through PostgreSQL 15 or newer, on asyncio.
 
     ``url`` is what libpq takes: ``postgresql://user:password@host/database?sslmode=verify-full``.
@@ -122,7 +126,7 @@ class PostgresTransport(LogTransport, SupportsPresence):
             EngineRefused: this role may not, or the tables are of a newer version.
 
         """
-        await self.contact.ask(self._server.set_up)
+        await Contact(self._server.address, timeout=SETUP_TIMEOUT).ask(self._server.set_up)
 
     # Lifetime -----------------------------------------------------------------------------------
 
@@ -195,9 +199,9 @@ class PostgresTransport(LogTransport, SupportsPresence):
             await anyio.sleep(JANITOR_EVERY)
 
     async def _trim(self, limits: tuple[float | None, ...]) -> None:
-        over = await self._ask_reader(IS_OVER, *limits)
+        over = await self._read(IS_OVER, *limits)
         while over[0][0]:
-            over = await self._ask_reader(TRIM, *limits, CHUNK)
+            over = await self._read(TRIM, *limits, CHUNK)
 
     # Messages -----------------------------------------------------------------------------------
 
@@ -242,6 +246,7 @@ class PostgresTransport(LogTransport, SupportsPresence):
             self.settings.dedup_window,
             keep.max_records,
             keep.max_bytes,
+            keep.max_age,
             self._channel,
             patience,
         )
@@ -251,10 +256,10 @@ class PostgresTransport(LogTransport, SupportsPresence):
     async def page(self, after: int, limit: int, /) -> Page:
         """Read in one statement: records and bounds are one view."""
         what = (after, min(limit, PAGE_RECORDS), PAGE_BYTES)
-        rows = await self._ask_reader(PAGE, *what)
+        rows = await self._read(PAGE, *what)
         if not rows:  # a new log, or one whose row somebody deleted
-            await self._ask_reader(MAKE)
-            rows = await self._ask_reader(PAGE, *what)
+            await self._read(MAKE)
+            rows = await self._read(PAGE, *what)
         epoch, first, last, offset, _, _ = rows[0]
         found = rows if offset is not None else ()
         records = (
@@ -265,7 +270,7 @@ class PostgresTransport(LogTransport, SupportsPresence):
 
     async def find(self, position: Position, /) -> Position | Gap:
         """Find ``position``, which may be of an earlier life of the server."""
-        epoch, first, last, common = (await self._ask_reader(FIND, position.epoch))[0]
+        epoch, first, last, common = (await self._read(FIND, position.epoch))[0]
         if common is None:
             return Gap(GapReason.EPOCH, Bounds(epoch, first, last).start)
         if position.offset > common:
@@ -277,15 +282,15 @@ class PostgresTransport(LogTransport, SupportsPresence):
 
     async def beat(self, node: str, counts: Mapping[str, int], /, *, lease: float) -> None:
         """Say that ``node`` lives."""
-        await self._ask(self._ask_reader, BEAT, node, json.dumps(dict(counts)), lease)
+        await self._ask(self._read, BEAT, node, json.dumps(dict(counts)), lease)
 
     async def leave(self, node: str, /) -> None:
         """Take ``node`` away."""
-        await self._ask(self._ask_reader, LEAVE, node)
+        await self._ask(self._read, LEAVE, node)
 
     async def nodes(self) -> dict[str, dict[str, int]]:
         """Return the counts of each node that lives, by the server's clock."""
-        rows = await self._ask(self._ask_reader, NODES)
+        rows = await self._ask(self._read, NODES)
         return {node: json.loads(counts) for node, counts in rows}
 
     # Health -------------------------------------------------------------------------------------
@@ -314,13 +319,15 @@ class PostgresTransport(LogTransport, SupportsPresence):
             )
         return Health(HealthStatus.DEGRADED, "; ".join(worries)) if worries else health
 
-    async def _ask_reader(self, query: str, *parameters: object) -> list[Row]:
+    async def _read(self, query: str, *parameters: object) -> list[Row]:
+        """Ask about this namespace."""
+        query_here = in_schema(query, self._server.schema)
+        return await self._ask_reader(query_here, (self.settings.namespace, *parameters))
+
+    async def _ask_reader(self, query: bytes, parameters: Sequence[object] = ()) -> list[Row]:
         if self._reader is None:
             raise TransportNotRunning
-        namespace = (self.settings.namespace,) if "%s" in query else ()
-        return await self._reader.ask(
-            in_schema(query, self._server.schema), (*namespace, *parameters)
-        )
+        return await self._reader.ask(query, parameters)
 
 
 def _published(rows: list[Row]) -> list[Published]:

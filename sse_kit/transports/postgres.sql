@@ -92,11 +92,12 @@ END $$;
 
 -- Store publications in this order, each once by its key; offsets and duplicates come back in it.
 --
--- Keys are remembered for a window of seconds. The limits are those of sse_kit.trim; what is over
--- them by a sixteenth is let go here. A channel is woken by NOTIFY, at commit.
+-- Keys are remembered for a window of seconds. The limits are those of sse_kit.trim, which is called
+-- here when they are passed by a sixteenth, and now and then: a busy log is never free for a janitor.
+-- A channel is woken by NOTIFY, at commit.
 CREATE OR REPLACE FUNCTION sse_kit.publish(
     namespace text, topics text[], payloads bytea[], keys text[], dedup_window double precision,
-    max_records bigint, max_bytes bigint, channel text, patience integer,
+    max_records bigint, max_bytes bigint, max_age double precision, channel text, patience integer,
     OUT epoch text, OUT offsets bigint[], OUT duplicates boolean[]
 ) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -105,6 +106,7 @@ DECLARE
     now timestamptz;
     known bigint;
     size bigint;
+    before bigint;
 BEGIN
     IF patience IS NOT NULL THEN
         PERFORM set_config('lock_timeout', patience::text, true);
@@ -114,6 +116,7 @@ BEGIN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
     head := sse_kit.lock(namespace);
+    before := head.last;
     now := clock_timestamp();
     FOR i IN 1 .. cardinality(payloads) LOOP
         duplicates[i] := false;
@@ -140,8 +143,10 @@ BEGIN
         WHERE namespace = publish.namespace;
     IF head.last - head.first >= max_records + max_records / 16
         OR head.bytes > max_bytes + max_bytes / 16
+        OR (before / 256 < head.last / 256
+            AND sse_kit.is_over(namespace, max_records, max_bytes, max_age, dedup_window))
     THEN
-        PERFORM sse_kit.trim(namespace, max_records, max_bytes, NULL, dedup_window, 2048);
+        PERFORM sse_kit.trim(namespace, max_records, max_bytes, max_age, dedup_window, 2048);
     END IF;
     IF channel IS NOT NULL AND NOT true = ALL (duplicates) THEN
         PERFORM pg_notify(channel, '');
@@ -150,7 +155,8 @@ BEGIN
 END $$;
 
 -- Let go of the oldest records over the limits (NULL: no limit; an age is seconds), and of keys over
--- their window, but of no more than a chunk of each; return whether there may be more.
+-- their window, but of no more than a chunk of each; return whether there may be more. It waits for
+-- nobody: while others publish, they do it.
 CREATE OR REPLACE FUNCTION sse_kit.trim(
     namespace text, max_records bigint, max_bytes bigint, max_age double precision,
     dedup_window double precision, chunk integer
@@ -166,7 +172,10 @@ DECLARE
     keys bigint;
 BEGIN
     -- Before keys are: publish locks in this order too.
-    SELECT * INTO head FROM sse_kit.log WHERE namespace = trim.namespace FOR UPDATE;
+    SELECT * INTO head FROM sse_kit.log WHERE namespace = trim.namespace FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
     SELECT max(off), max(total) INTO cut, gone FROM (
         SELECT off, at, size, sum(size) OVER (ORDER BY off ROWS UNBOUNDED PRECEDING) AS total
         FROM sse_kit.record WHERE namespace = trim.namespace AND off >= head.first

@@ -8,25 +8,32 @@ it, so it is closed, and the next question opens another.
 from __future__ import annotations
 
 import re
+from asyncio import CancelledError
 from contextlib import contextmanager
+from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
 import anyio
 
 from sse_kit.errors import EngineRefused, InvalidInput, InvalidSetting, MissingExtra
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
+
+    from psycopg.abc import PQGen
 
 try:
     import psycopg
     from psycopg import AsyncConnection, AsyncCursor
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg.rows import tuple_row
+    from psycopg.waiting import wait_async
 except ImportError as error:
     package = "psycopg"
     raise MissingExtra(package, "postgres") from error
+
+T = TypeVar("T")
 
 Row: TypeAlias = tuple[Any, ...]
 Connection: TypeAlias = "AsyncConnection[Row]"
@@ -45,6 +52,13 @@ SELECT pg_catalog.set_config(name, value, false) FROM (VALUES
 ) AS setting (name, value)
 """
 """What a role may have set otherwise: we have deadlines of our own, and need to see commits."""
+
+PREPARATION = """
+SELECT pg_catalog.set_config('statement_timeout', '0', true),
+    pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
+    pg_catalog.pg_advisory_xact_lock(7376529381)
+"""
+"""Several processes may start at once, and each set up."""
 
 HELLO = """
 SELECT version.number, pg_catalog.current_setting('transaction_read_only'),
@@ -86,6 +100,7 @@ A server that speaks another language is tried for ``connect_timeout`` seconds i
 """
 
 
+@cache
 def in_schema(text: str, schema: str) -> bytes:
     """Return SQL of ours for tables in another schema than ``sse_kit``."""
     return re.sub(r"\bsse_kit\b", f'"{schema}"', text).encode()
@@ -100,12 +115,21 @@ def conninfo_of(field: str, url: str, **parameters: str | None) -> str:
     """
     given = {name: value for name, value in parameters.items() if value is not None}
     try:
-        return make_conninfo(
+        conninfo = make_conninfo(
             url, fallback_application_name="sse_kit", client_encoding="utf8", **given
         )
     except psycopg.Error:
-        remedy = "write postgresql://user:password@host:5432/database, with %XX in a password"
-        raise InvalidSetting(field, "…", "is no connection string", remedy) from None
+        conninfo = ""
+    if not conninfo or _is_torn(conninfo_to_dict(conninfo)):
+        remedy = "write postgresql://user:password@host:5432/database, a password with %XX"
+        raise InvalidSetting(field, "…", "is no connection string", remedy)
+    return conninfo
+
+
+def _is_torn(known: Mapping[str, object]) -> bool:
+    """Tell whether a ``/`` in a password made libpq take it for a port and a database."""
+    ports = f"{known.get('port', '')}".replace(",", "")
+    return "@" in f"{known.get('dbname', '')}" or not (ports.isdecimal() or not ports)
 
 
 def address_of(conninfo: str) -> str:
@@ -122,6 +146,21 @@ def remedy_for(error: psycopg.Error) -> str | None:
         return BY_STATE.get(error.sqlstate)
     text = str(error)
     return next((BY_PHRASE[phrase] for phrase in BY_PHRASE if phrase in text), None)
+
+
+class _Connection(AsyncConnection[Row]):
+    """One that is cancelled at once.
+
+    psycopg's own first asks the server to cancel, and waits up to ten seconds for that, of which a
+    frozen server uses all. We close what was cancelled in any case.
+    """
+
+    async def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
+        try:
+            return await wait_async(gen, self.pgconn.socket, *args, **kwargs)
+        except CancelledError:
+            self.pgconn.finish()
+            raise
 
 
 class Server:
@@ -156,7 +195,7 @@ class Server:
 
     async def connect(self) -> Connection:
         """Return a connection, each of whose statements is a transaction."""
-        return await AsyncConnection[Row].connect(
+        return await _Connection.connect(
             self._conninfo,
             autocommit=True,
             prepare_threshold=None if self._pooled else 0,
@@ -179,8 +218,7 @@ class Server:
                 await connection.close()
 
     async def _set_up(self, connection: Connection) -> None:
-        # Several processes may start at once, and each set up.
-        await connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(7_376_529_381)")
+        await connection.execute(PREPARATION)
         asked = await connection.execute(
             "SELECT pg_catalog.to_regclass(%s)", (f'"{self.schema}".version',)
         )
@@ -194,6 +232,10 @@ class Server:
             self._refuse(f"its tables are of version {number}, not {VERSION}", UPGRADE)
         for step in STEPS[number:]:
             await connection.execute(in_schema(step, self.schema), prepare=False)
+
+    def pid_of(self, connection: Connection) -> int | None:
+        """Return what the server's notifications have; None: a pooler keeps it to itself."""
+        return None if self._pooled else connection.info.backend_pid
 
     @contextmanager
     def refusing(self) -> Generator[None]:
@@ -237,7 +279,7 @@ class Link:
         self._lock = anyio.Lock()
         self._connection: Connection | None = None
         self.pid: int | None = None
-        """The number of the server's process, as its notifications have it."""
+        """What notifications of its own have; None: not known."""
 
     async def ask(self, query: bytes, parameters: Sequence[object] = ()) -> list[Row]:
         """Return the rows of the answer.
@@ -249,7 +291,7 @@ class Link:
         """
         async with self._lock:
             connection = self._connection or await self._server.open()
-            self._connection, self.pid = None, connection.info.backend_pid
+            self._connection, self.pid = None, self._server.pid_of(connection)
             try:
                 with self._server.refusing():
                     cursor = connection.cursor(binary=True)

@@ -66,8 +66,8 @@ BLOCK = 2.0
 GRACE = 1.5
 """Seconds after which the answer to that counts as lost."""
 
-PUBLISH = Script("redis_publish.lua")
-NODES = Script("redis_nodes.lua")
+PUBLISH = Script.named("redis_publish.lua")
+NODES = Script.named("redis_nodes.lua")
 
 
 class RedisSettings(LogSettings):
@@ -128,7 +128,7 @@ class RedisTransport(LogTransport, SupportsPresence):
         )
         self._keys = (self._meta, self._log, self._forks, spare)
         self._arguments = (round(settings.dedup_window * 1_000), *_bounds(settings.retention))
-        self._pace = Pace()
+        self._pace = Pace(settings.request_timeout)
         self._tasks: TaskGroup
         self._watch: _Watch | None = None
         self._seen: Position | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -16,23 +17,26 @@ Entry: TypeAlias = tuple[bytes, list[bytes]]
 
 
 class Pace:
-    """How many entries to ask for: fewer after an answer that did not come in time.
+    """How many entries to ask for: fewer after an answer that did not come in ``patience`` seconds.
 
     So large records come over a slow network too, if need be one by one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
         self.count = TAIL_BATCH
+        self._quick = patience / 4
 
     @contextmanager
     def asking(self) -> Generator[None]:
-        """Note whether what is asked inside was answered."""
+        """Note whether what is asked inside was answered, and whether there was time for more."""
+        start = time.monotonic()
         try:
             yield
         except BaseException:
             self.count = max(1, self.count // 4)
             raise
-        self.count = min(TAIL_BATCH, 2 * self.count)
+        if time.monotonic() - start < self._quick:
+            self.count = min(TAIL_BATCH, 2 * self.count)
 
 
 class View(NamedTuple):

@@ -34,6 +34,8 @@ local epoch, first, last, size = state[2], tonumber(state[3]), tonumber(state[4]
 -- (master_replid). After that the log may be an older one than before, and offsets that were told
 -- already would be given to other records: so each life has an epoch of its own.
 local function begin(life)
+  redis.call('XLEN', log) -- an error, if another program has a key of that name
+  redis.call('HLEN', forks)
   redis.call('DEL', log, forks)
   epoch, first, last, size = fresh, 1, 0, 0
   redis.call('HSET', meta, 'life', life, 'epoch', epoch, 'first', 1, 'last', 0, 'size', 0)

@@ -16,10 +16,11 @@ import sqlite3
 import threading
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Annotated, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 from anyio import CapacityLimiter, from_thread, to_thread
+from pydantic import AfterValidator
 
 from sse_kit.errors import InvalidSetting, TransportError
 from sse_kit.transports.base import Health, HealthStatus, Traits
@@ -50,10 +51,22 @@ LARGE_WAL = 64 * 1024 * 1024
 """Bytes of the write-ahead log, which is cut at 4 MiB if nobody reads for long."""
 
 
-class SqliteSettings(LogSettings):
-    """What a :class:`SqliteTransport` is made of; ``path`` is absolute."""
+def _absolute(path: str) -> str:
+    """Return ``path`` as it is meant now, whatever the working directory becomes."""
+    if path == ":memory:" or path.startswith("file::memory:"):
+        problem = "is a database that no other process sees, and no restart survives"
+        raise InvalidSetting("path", path, problem, "use MemoryTransport()")
+    if path.startswith("file:") or "://" in path:
+        raise InvalidSetting("path", path, "is a URL", "give the path, or use transport_from_url")
+    if not path or "\0" in path:
+        raise InvalidSetting("path", path, "is no path", "give the path of a file")
+    return os.path.abspath(path)  # noqa: PTH100  pathlib keeps "..", or follows links
 
-    path: str
+
+class SqliteSettings(LogSettings):
+    """What a :class:`SqliteTransport` is made of; ``path`` becomes absolute."""
+
+    path: Annotated[str, AfterValidator(_absolute)]
 
 
 class SqliteTransport(LogTransport, SupportsPresence):
@@ -68,7 +81,7 @@ class SqliteTransport(LogTransport, SupportsPresence):
     """
 
     def __init__(self, path: str | os.PathLike[str], **options: Unpack[LogOptions]) -> None:
-        settings = SqliteSettings(path=_absolute(path), **options)
+        settings = SqliteSettings(path=os.fspath(path), **options)
         traits = Traits(
             shared=True,
             durable=True,
@@ -181,16 +194,3 @@ class SqliteTransport(LogTransport, SupportsPresence):
                 await self._write(SqliteLog.tidy)
             except Exception as error:  # noqa: BLE001  an outage, told by health
                 self.contact.failed(error)
-
-
-def _absolute(path: str | os.PathLike[str]) -> str:
-    """Return ``path`` as it is meant now, whatever the working directory becomes."""
-    text = os.fspath(path)
-    if text == ":memory:" or text.startswith("file::memory:"):
-        problem = "is a database that no other process sees, and no restart survives"
-        raise InvalidSetting("path", path, problem, "use MemoryTransport()")
-    if text.startswith("file:") or "://" in text:
-        raise InvalidSetting("path", path, "is a URL", "give the path, or use transport_from_url")
-    if not text or "\0" in text:
-        raise InvalidSetting("path", path, "is no path", "give the path of a file")
-    return os.path.abspath(text)  # noqa: PTH100  pathlib keeps "..", or follows links

@@ -15,6 +15,8 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from pydantic_core import from_json
+
 from sse_kit.errors import EngineRefused
 from sse_kit.transports.base import (
     Gap,
@@ -265,7 +267,7 @@ class SqliteLog:
             log = self._state(connection).id
             select = "SELECT node, counts FROM node WHERE log = ? AND until > ?"
             rows = connection.execute(select, (log, time.time())).fetchall()
-        return {node: json.loads(counts) for node, counts in rows}
+        return {node: from_json(counts) for node, counts in rows}
 
 
 def _prepare_reader(connection: sqlite3.Connection, replaced: bool) -> None:  # noqa: ARG001, FBT001  a callback
@@ -305,7 +307,7 @@ def _run(epoch: str, rows: Iterable[tuple[int, object, object]]) -> tuple[Record
 def _record(position: Position, topics: object, payload: object) -> Record:
     """Return the record; what a stranger wrote keeps its place, and has an empty payload."""
     try:
-        names: object = json.loads(topics) if isinstance(topics, str) else None
+        names: object = from_json(topics) if isinstance(topics, str) else None
     except ValueError:
         names = None
     if not isinstance(names, list) or not isinstance(payload, bytes):

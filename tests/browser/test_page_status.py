@@ -25,6 +25,30 @@ if TYPE_CHECKING:
 STYLE = f'<link rel="stylesheet" href="/sse-kit/{bundle.style_name()}">'
 
 
+BOTH = '<meta name="color-scheme" content="light dark"><style>html { background: Canvas }</style>'
+
+PALEST = """(light) => {
+  for (const animation of light.getAnimations()) {
+    animation.pause();
+    animation.currentTime = animation.effect.getTiming().duration;
+  }
+  const read = (colour) => colour.match(/[0-9.]+/g).slice(0, 3).map(Number);
+  const { color, opacity } = getComputedStyle(light);
+  const ground = read(getComputedStyle(document.documentElement).backgroundColor);
+  const shown = read(color).map((part, i) => ground[i] + opacity * (part - ground[i]));
+  const luminance = (parts) => {
+    const [r, g, b] = parts.map((part) => {
+      const value = part / 255;
+      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const [dark, bright] = [shown, ground].map(luminance).sort((a, b) => a - b);
+  return (bright + 0.05) / (dark + 0.05);
+}"""
+"""Contrast of the light to the page, at the far end of what moves."""
+
+
 def shape(page: Page) -> tuple[str, bool]:
     """Return how round the light is, and whether it is filled."""
     light = page.locator("[data-sse-light]")
@@ -72,6 +96,22 @@ def test_its_colours_are_for_the_page_it_is_on(
     page.goto(site.page(config, to_xml(sse_status(cls="own")), head=head + STYLE))
     expect(page.get_by_role("status")).to_have_text("Connected")
     expect(page.locator("[data-sse-light]")).to_have_css("color", colour)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("status", [None, 503, 403, 204], ids=str)
+def test_the_light_is_seen_at_any_moment(
+    site: Site, topic: str, open_context: OpenContext, status: int | None, scheme: str
+) -> None:
+    """It has 3 to 1 against the page, by WCAG's 1.4.11, also where its breath is palest."""
+    if status is not None:
+        site.before[topic] = [Response(status_code=status, headers={"Retry-After": "600"})]
+    config = ClientConfig(connection=QUICK, streams=(StreamConfig(url=f"/events/{topic}"),))
+    page = open_context(color_scheme=scheme).new_page()
+    page.goto(site.page(config, to_xml(sse_status()), head=BOTH + STYLE))
+    words = {None: "Connected", 503: "Reconnecting", 403: "Connection failed", 204: "Disconnected"}
+    expect(page.get_by_role("status")).to_have_text(words[status])
+    assert page.locator("[data-sse-light]").evaluate(PALEST) >= 3
 
 
 def test_the_words_are_the_pages(site: Site, topic: str, open_page: OpenPage) -> None:

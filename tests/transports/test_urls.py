@@ -77,6 +77,7 @@ def test_a_package_adds_a_scheme_by_an_entry_point(monkeypatch: pytest.MonkeyPat
     ("url", "client", "extra"),
     [
         ("redis://host", "coredis", "redis"),
+        ("nats://host", "nats", "nats"),
         ("postgresql://host", "psycopg", "postgres"),
     ],
 )
