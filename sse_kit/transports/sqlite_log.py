@@ -46,8 +46,9 @@ if TYPE_CHECKING:
 WAL_KEPT = 16 * 1024 * 1024
 """Bytes to which the write-ahead log is cut after it had to grow."""
 
-CHECKPOINT = 4 * 1024 * 1024
-"""Bytes written, as far as can be told, after which they are moved into the database itself."""
+CHECKPOINT = 16 * 1024 * 1024
+"""Bytes written, at most, after which they are moved into the database itself: half as many, as a
+rule, for changed rows share pages; SQLite's own measure is 4 MiB."""
 
 BYTES_A_ROW = 4_096
 """What a changed row costs: a page, at most, for neighbours share theirs."""
