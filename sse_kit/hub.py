@@ -267,7 +267,8 @@ class Hub:
             self._tell(subscription, Gap(GapReason.TRIMMED, resume, missed))
 
     def _copy_ring(self, subscription: Subscription) -> None:
-        if self._enqueue_all(subscription, self._ring.after(subscription.position.offset)):
+        missing = self._ring.after(subscription.position.offset)
+        if self._enqueue_all(subscription, missing):
             # The same step: no record can come between the last copy and the first push.
             subscription.go_live()
 

@@ -21,14 +21,14 @@ MUTANTS = (
     Mutant(
         "a pause between the last copy and going live",
         HUB,
-        """        if self._enqueue_all(subscription, self._ring.after(subscription.position.offset)):
+        """        if self._enqueue_all(subscription, missing):
             # The same step: no record can come between the last copy and the first push.
             subscription.go_live()
 """,
         """        if getattr(self, "copied", None) is subscription:
             subscription.go_live()
             self.copied = None
-        elif self._enqueue_all(subscription, self._ring.after(subscription.position.offset)):
+        elif self._enqueue_all(subscription, missing):
             self.copied = subscription
 """,
         WORLDS,
