@@ -49,7 +49,7 @@ class Plan:
     """Messages a second, on average."""
     round_faults: int = 12
     lossy: bool = True
-    patience: float = 45.0
+    patience: float = 120.0
     """Seconds after which what did not come in the silence is lost."""
 
 
