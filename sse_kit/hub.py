@@ -180,8 +180,8 @@ class Hub:
     def _reached(self, subscription: Subscription) -> bool:
         """Tell whether the tail is where a parked subscription stands.
 
-        Its next record may have left the ring again since; but where the engine showed less than
-        the tail had seen, the engine is not asked again for each batch.
+        Its record may have left the ring since; but an engine that showed less than the tail had
+        seen is not asked again for each batch.
         """
         if self._is_in_ring(subscription):
             return True
@@ -194,8 +194,7 @@ class Hub:
         if self._provisional:
             self._adopt(position)
         if position.epoch != self._ring.epoch or position.offset > self._ring.head + 1:
-            # A transport should have said so by a Gap. Fall back to what can be proved: everyone
-            # asks the engine for what is missing, or is told.
+            # A transport should have said so by a Gap: everyone asks the engine, or is told.
             logger.warning("tail skipped from %s to %s", self.position, position)
             self._reset(Position(position.epoch, max(position.offset - 1, 0)))
         if position.offset <= self._ring.head:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, overload
 
 import anyio
 
+from sse_kit.errors import TransportError
 from sse_kit.subscription import Ask, Locate
 from sse_kit.transports.base import Gap
 
@@ -73,6 +74,8 @@ class Replayer:
                 try:
                     await self._ask_engine(question)
                     break
+                except TransportError as error:
+                    logger.info("transport could not answer %s: %s", question, error)
                 except Exception:
                     # Whatever it raises: without an answer these clients cannot go on.
                     logger.exception("transport failed to answer %s", question)

@@ -8,6 +8,7 @@ itself, which for a command without a key of ours would be a second record.
 
 from __future__ import annotations
 
+import re
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
@@ -104,9 +105,9 @@ class Place:
             raise InvalidSetting("url", "…", f"is not a URL ({error})", URLS) from error
         scheme = parts.scheme.lower()
         if scheme not in (*PLAIN, *SECURED, UNIX) or parts.fragment:
-            raise InvalidSetting("url", redacted(url), "is no URL of Redis", URLS)
+            raise InvalidSetting("url", _shown(url), "is no URL of Redis", URLS)
         if tls is not None and scheme not in SECURED:
-            raise InvalidSetting("url", redacted(url), "is without TLS", "write rediss://…")
+            raise InvalidSetting("url", _shown(url), "is without TLS", "write rediss://…")
         on_disk = scheme == UNIX
         return cls(
             host=parts.hostname or "localhost",
@@ -137,6 +138,11 @@ class Place:
         )
 
 
+def _shown(url: str) -> str:
+    """Return ``url`` without its password, and without what may be one."""
+    return re.split("[?#]", redacted(url))[0]
+
+
 def _decoded(part: str | None) -> str | None:
     return unquote(part) if part else None
 
@@ -144,7 +150,7 @@ def _decoded(part: str | None) -> str | None:
 def _path(url: str) -> str:
     parts = urlsplit(url)
     if parts.hostname or not parts.path.startswith("/"):
-        raise InvalidSetting("url", redacted(url), "has no absolute path", URLS)
+        raise InvalidSetting("url", _shown(url), "has no absolute path", URLS)
     return unquote(parts.path)
 
 
@@ -154,9 +160,8 @@ def _database(url: str, path: str, query: str) -> int:
     numbers = [value for _, value in options] + ([path] if path else [])
     known = all(name == "db" for name, _ in options)
     if not known or len(numbers) > 1 or not all(number.isdecimal() for number in numbers):
-        shown = redacted(url).partition("?")[0]
         problem = "has more than a number of a database after the host"
-        raise InvalidSetting("url", shown, problem, f"{URLS}; the rest are arguments")
+        raise InvalidSetting("url", _shown(url), problem, f"{URLS}; the rest are arguments")
     return int(numbers[0]) if numbers else 0
 
 

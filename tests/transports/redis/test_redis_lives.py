@@ -88,6 +88,7 @@ async def check_told(engine: RedisEngine, old: list[Position], namespace: str) -
         assert await transport.locate(old[7]) == Position(new[0].epoch, 8)
 
 
+@ASYNCIO
 @pytest.mark.parametrize("lose", [by_an_older_copy, by_a_stale_replica, by_going_back])
 async def test_a_lost_tail_is_told(own_redis: OwnRedis, namespace: str, lose: Lose) -> None:
     """Offsets that were told before are of another epoch, and who saw them resumes at the fork."""
@@ -150,6 +151,7 @@ async def test_a_restart_that_lost_nothing_is_no_gap(own_redis: OwnRedis, namesp
         assert await transport.locate(old[1]) == Position(new[0].epoch, 2)
 
 
+@ASYNCIO
 async def test_a_fork_lasts_over_the_lives_that_follow(own_redis: OwnRedis, namespace: str) -> None:
     """What an epoch has in common with the present one never grows again."""
     engine = own_redis(persistence="rdb")
@@ -169,6 +171,7 @@ async def test_a_fork_lasts_over_the_lives_that_follow(own_redis: OwnRedis, name
     assert beyond == Gap(GapReason.AHEAD, Position(new[0].epoch, 3))
 
 
+@ASYNCIO
 async def test_the_same_copy_twice_is_two_forks(own_redis: OwnRedis, namespace: str) -> None:
     """An epoch of a life that was lost with all its records is unknown, not taken for another."""
     engine = own_redis(persistence="rdb")

@@ -178,6 +178,7 @@ async def check_idle(engine: RedisEngine, namespace: str, caplog: pytest.LogCapt
     assert "fails" not in caplog.text
 
 
+@ASYNCIO
 async def test_an_idle_tail_is_no_outage(
     own_redis: OwnRedis,
     namespace: str,
@@ -219,6 +220,7 @@ async def check_slow(proxy: FaultProxy, namespace: str, tries: int) -> None:
     pytest.fail(f"it has read {read}")
 
 
+@ASYNCIO
 async def test_large_records_come_over_a_slow_network(
     redis_engine: Reachable, namespace: str
 ) -> None:
@@ -237,6 +239,7 @@ async def test_the_check_tells_pages_of_one_size(
         await check_slow(proxy, namespace, 4)
 
 
+@ASYNCIO
 async def test_an_absent_server_is_an_error_or_is_waited_for(
     own_redis: OwnRedis, namespace: str
 ) -> None:

@@ -89,7 +89,7 @@ async def test_the_check_tells_a_script_that_trusts_the_stream(
     blind = mutant(("'COUNT', 1) > 0 then", "'COUNT', 1) > 1 then"), ("equal or smaller", "-"))
     monkeypatch.setattr(redis, "PUBLISH", blind)
     with pytest.raises(TimeoutError):
-        await check_written(redis_engine, namespace, entries, patience=1.0)
+        await check_written(redis_engine, namespace, entries, patience=0.4)
 
 
 @pytest.mark.parametrize("redis_engine", VARIANTS["redis"], indirect=True)
