@@ -12,7 +12,16 @@ from sse_kit.transports import redis
 from sse_kit.transports.base import Gap, GapReason, Position, Rebase
 from sse_kit.transports.redis import RedisTransport
 from sse_kit.transports.redis_entries import following
-from tests.transports.redis.tools import ASYNCIO, blocked, mutant, numbers, publish, reading, until
+from tests.transports.redis.tools import (
+    ASYNCIO,
+    WRITTEN,
+    blocked,
+    mutant,
+    numbers,
+    publish,
+    reading,
+    until,
+)
 
 if TYPE_CHECKING:
     from sse_kit.testing.engines import RedisEngine
@@ -138,7 +147,7 @@ async def test_a_tail_lives_through_the_loss(own_redis: OwnRedis, namespace: str
 
 async def test_a_restart_that_lost_nothing_is_no_gap(own_redis: OwnRedis, namespace: str) -> None:
     """The log goes on in a new epoch, the same history up to its end."""
-    engine = own_redis()
+    engine = own_redis(config=WRITTEN)
     async with RedisTransport(engine.url, namespace=namespace) as transport:
         old = await publish(transport, range(1, 6))
         async with reading(transport, old[2]) as tail:
