@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -34,8 +35,12 @@ DEV = ("-e", ".", "--group", "dev", *ENGINES)
 SOURCES = [
     name for name in ("sse_kit", "tests", "benchmarks", "examples") if (ROOT / name).is_dir()
 ]
-CORE = ("messages", "codec", "states", "subscription", "overflow", "audience", "hub")
+CORE = ("messages", "codec", "states", "subscription", "overflow", "audience", "ring", "hub")
 """The modules without I/O: every branch of them is tested."""
+
+
+ENGINE_TESTS = ("tests/chaos", "tests/engines", "tests/transports")
+"""They wait for engines more than they compute."""
 
 
 def main(arguments: list[str]) -> None:
@@ -65,10 +70,27 @@ def check() -> None:
     run("linter", "-m", "ruff", "check", ".")
     run("mypy", "-m", "mypy", *SOURCES, "dev.py")
     run("pyright", "-m", "pyright", "--warnings")
-    run("tests", "-m", "coverage", "run", "-m", "pytest", "--durations=10")
+    run_tests()
+    run("coverage", "-m", "coverage", "combine", "--quiet")
     run("coverage", "-m", "coverage", "report")
     core = ",".join(f"sse_kit/{name}.py" for name in CORE)
     run("core", "-m", "coverage", "report", f"--include={core}", "--fail-under=100")
+
+
+def run_tests() -> None:
+    """Run the tests with coverage, those of the engines beside the others."""
+    pytest = ("-m", "coverage", "run", "--parallel-mode", "-m", "pytest", "--durations=10")
+    with tempfile.TemporaryFile("w+") as output:
+        command = [str(PYTHON), *pytest, *ENGINE_TESTS]
+        beside = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            run("tests", *pytest, *(f"--ignore={folder}" for folder in ENGINE_TESTS))
+        finally:
+            code = beside.wait()
+            output.seek(0)
+            print(f"==> tests: {' '.join(ENGINE_TESTS)}", output.read(), sep="\n", flush=True)
+    if code:
+        sys.exit(f"==> tests of the engines failed (exit code {code})")
 
 
 def test(*arguments: str) -> None:

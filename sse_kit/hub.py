@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sse_kit.audience import Audiences
 from sse_kit.codec import encode, load_payload
 from sse_kit.errors import MalformedPayload
+from sse_kit.ring import Ring
 from sse_kit.subscription import Ask, Entry, Locate, Read, push_all
 from sse_kit.transports.base import Batch, Gap, GapReason, Position
 
@@ -77,39 +78,32 @@ class Hub:
         self, start: Position | None, *, replay: bool, ring_size: int, ring_bytes: int
     ) -> None:
         self._replay = replay
-        self._ring_size = ring_size
-        self._max_ring_bytes = ring_bytes
         self.deliver: Deliver = push_all
         self._audiences = Audiences()
         self._subscriptions: dict[Subscription, None] = {}
         self._parked: dict[Subscription, bool] = {}  # True: it was ahead of the tail
-        self._ring: dict[int, Entry] = {}
-        self._ring_bytes = 0
+        self._ring = Ring(start or _somewhere(), size=ring_size, max_bytes=ring_bytes)
         self._records = self._malformed = self._gaps = 0
-        # Counts the resets: an answer of the engine may be older than the last one.
-        self._turn = 0
-        self._position: Position | None = None  # made when asked for
+        # Counts the beginnings: an answer of the engine may be older than the last one.
+        self._turn = 1
         self._provisional = start is None
-        self._reset(start or _somewhere())
+
+    @property
+    def position(self) -> Position:
+        """The local head, with its mark: all records up to it went through this hub."""
+        return self._ring.position
 
     def lose(self) -> None:
         """Begin anew, without a history: what came since the tail broke nobody can know."""
         self._provisional = True
         self._reset(_somewhere())
 
-    @property
-    def position(self) -> Position:
-        """The local head: all records up to it went through this hub."""
-        if self._position is None:
-            self._position = Position(self._epoch, self._head)
-        return self._position
-
     def statistics(self) -> HubStatistics:
         """Count what there is."""
         return HubStatistics(
             position=self.position,
             ring_records=len(self._ring),
-            ring_bytes=self._ring_bytes,
+            ring_bytes=self._ring.bytes,
             topics=len(self._audiences),
             subscriptions=len(self._subscriptions),
             catching_up=sum(not each.live for each in self._subscriptions),
@@ -125,7 +119,7 @@ class Hub:
         self._subscriptions[subscription] = None
         subscription.audience = self._audiences.join(subscription.topics)
         subscription.topics = subscription.audience.topics  # one set for all of them
-        if subscription.cursor == self._head and subscription.epoch == self._epoch:
+        if subscription.position.offset == self._ring.head and self._is_in_ring(subscription):
             subscription.go_live()
 
     def discard(self, subscription: Subscription) -> None:
@@ -172,7 +166,7 @@ class Hub:
             elif isinstance(feed, Gap):
                 self._reset(feed.resume)
             else:
-                self._reset(Position(feed.epoch, min(feed.upto, self._head)))
+                self._reset(Position(feed.epoch, min(feed.upto, self._ring.head)))
         self._share_out()
 
     def _share_out(self) -> None:
@@ -186,29 +180,31 @@ class Hub:
     def _reached(self, subscription: Subscription) -> bool:
         """Tell whether the tail is where a parked subscription stands.
 
-        Its next record may have left the ring again since; but where the engine showed less than
-        the tail had seen, the engine is not asked again for each batch.
+        Its record may have left the ring since; but an engine that showed less than the tail had
+        seen is not asked again for each batch.
         """
-        least = 0 if self._parked[subscription] else self._floor
-        return subscription.epoch == self._epoch and least <= subscription.cursor <= self._head
+        if self._is_in_ring(subscription):
+            return True
+        position, ring = subscription.position, self._ring
+        was_ahead = self._parked[subscription] and position.epoch == ring.epoch
+        return was_ahead and position.offset < ring.floor
 
     def _take(self, record: Record) -> None:
         position = record.position
         if self._provisional:
             self._adopt(position)
-        if position.epoch != self._epoch or position.offset > self._head + 1:
-            # A transport should have said so by a Gap. Fall back to what can be proved: everyone
-            # asks the engine for what is missing, or is told.
+        if position.epoch != self._ring.epoch or position.offset > self._ring.head + 1:
+            # A transport should have said so by a Gap: everyone asks the engine, or is told.
             logger.warning("tail skipped from %s to %s", self.position, position)
             self._reset(Position(position.epoch, max(position.offset - 1, 0)))
-        if position.offset <= self._head:
+        if position.offset <= self._ring.head:
             return
         self._records += 1
-        entry = self.ready(record)
-        self._remember(entry)
+        entry = self.ready(record, self.position.mark)
+        self._ring.add(entry)
         self._audiences.collect(entry)
 
-    def ready(self, record: Record) -> Entry:
+    def ready(self, record: Record, before: str | None = None) -> Entry:
         """Make the frame of a record; a malformed one keeps its place and reaches nobody."""
         try:
             message = load_payload(record.payload)
@@ -216,25 +212,14 @@ class Hub:
             if not self._malformed:
                 logger.warning("malformed record at %s: %s", record.position, error.problem)
             self._malformed += 1
-            return Entry(record.position, (), b"", None)
+            return Entry(record.position, (), b"", None, before)
         frame = f"id: {record.position}\n".encode() + encode(message)
-        return Entry(record.position, record.topics, frame, message)
-
-    def _remember(self, entry: Entry) -> None:
-        self._head = entry.position.offset
-        self._position = entry.position if entry.position.mark is None else None
-        self._ring[self._head] = entry
-        self._ring_bytes += len(entry.frame)
-        while len(self._ring) > self._ring_size or self._ring_bytes > self._max_ring_bytes:
-            self._floor += 1
-            self._ring_bytes -= len(self._ring.pop(self._floor).frame)
+        return Entry(record.position, record.topics, frame, message, before)
 
     def _adopt(self, position: Position) -> None:
         """Take the epoch that the first record shows; whoever is LIVE has missed nothing."""
         self._provisional = False
-        self._epoch = position.epoch
-        self._head = self._floor = position.offset - 1
-        self._position = None
+        self._ring.begin(Position(position.epoch, position.offset - 1))
 
     def _reset(self, position: Position) -> None:
         """Go on from ``position``; everyone finds out by itself what that means for it."""
@@ -243,11 +228,7 @@ class Hub:
             if subscription.live:
                 subscription.fall_back(self.position)
         self._parked.clear()
-        self._epoch = position.epoch
-        self._head = self._floor = position.offset
-        self._position = None
-        self._ring.clear()
-        self._ring_bytes = 0
+        self._ring.begin(position)
         self._turn += 1
         for subscription in self._subscriptions:
             subscription.wake()
@@ -259,27 +240,34 @@ class Hub:
             return Ask.WAIT
         if not self._replay:
             self._settle(subscription)
-        elif subscription.epoch != self._epoch or subscription.cursor > self._head:
-            return Locate(subscription.position, self._turn)
-        if subscription.cursor < self._floor:
-            return Read(subscription.position, self._turn)
-        self._copy_ring(subscription)
-        return None
+        position, ring = subscription.position, self._ring
+        if self._is_in_ring(subscription):
+            self._copy_ring(subscription)
+            return None
+        if position.epoch == ring.epoch and position.offset < ring.floor:
+            return Read(position, self._turn)
+        return Locate(position, self._turn)
+
+    def _is_in_ring(self, subscription: Subscription) -> bool:
+        """Tell whether a subscription stands in the ring, at the record that is there."""
+        position, ring = subscription.position, self._ring
+        return ring.is_here(position) and not (self._replay and ring.differs(position))
 
     def _settle(self, subscription: Subscription) -> None:
         """Bring a subscription into the ring without an engine to ask."""
-        if subscription.epoch != self._epoch:
+        position = subscription.position
+        if position.epoch != self._ring.epoch:
             self._tell(subscription, Gap(GapReason.EPOCH, self.position))
-        elif subscription.cursor > self._head:
+        elif position.offset > self._ring.head:
             self._tell(subscription, Gap(GapReason.AHEAD, self.position))
-        elif subscription.cursor < self._floor:
-            missed = self._floor - subscription.cursor
-            resume = Position(self._epoch, self._floor)
+        elif position.offset < self._ring.floor:
+            missed = self._ring.floor - position.offset
+            resume = Position(self._ring.epoch, self._ring.floor)
             self._tell(subscription, Gap(GapReason.TRIMMED, resume, missed))
 
     def _copy_ring(self, subscription: Subscription) -> None:
-        entries = (self._ring[offset] for offset in range(subscription.cursor + 1, self._head + 1))
-        if self._enqueue_all(subscription, entries):
+        missing = self._ring.after(subscription.position.offset)
+        if self._enqueue_all(subscription, missing):
             # The same step: no record can come between the last copy and the first push.
             subscription.go_live()
 
@@ -287,26 +275,39 @@ class Hub:
         """Queue the matching entries and move past the others; False: the queue is full."""
         for entry in entries:
             if subscription.topics.isdisjoint(entry.topics):
-                subscription.cursor = entry.position.offset
+                subscription.position = entry.position
             elif not subscription.enqueue(entry):
                 return False
         return True
 
-    def located(self, subscription: Subscription, question: Locate, found: Position | Gap) -> None:
-        """Take the engine's answer to ``question``."""
+    def located(
+        self, subscription: Subscription, question: Question, found: Position | Gap
+    ) -> None:
+        """Take the engine's word on where the position of ``question`` is."""
         if self._is_stale(subscription, question):
             return
         resume = found.resume if isinstance(found, Gap) else found
-        if resume.epoch != self._epoch:
-            self._park(subscription, question)
+        if resume.epoch != self._ring.epoch:
+            self.park(subscription, question)
             return
         if isinstance(found, Gap):
             self._tell(subscription, found)
         else:
-            subscription.resume_at(found)
-        if subscription.cursor > self._head:
+            subscription.position = found
+        ring = self._ring
+        if resume.offset > ring.head:
             # The engine has it, this process does not yet.
-            self._park(subscription, question)
+            self.park(subscription, question)
+        elif not self._is_in_ring(subscription) and ring.is_here(resume):
+            self._go_by_engine(subscription, question)
+
+    def _go_by_engine(self, subscription: Subscription, question: Question) -> None:
+        """Believe the engine that this is its record: here is none that we know, or an older."""
+        position = subscription.position
+        if self._ring.mark_at(position.offset) is None:
+            subscription.position = Position(position.epoch, position.offset)
+        else:
+            self.park(subscription, question)
 
     def page_read(
         self, subscription: Subscription, question: Read, bounds: Bounds, entries: Sequence[Entry]
@@ -316,31 +317,32 @@ class Hub:
             return
         first = entries[0].position.offset if entries else bounds.first
         before = max(first, bounds.first) - 1
-        if not bounds.epoch == subscription.epoch == self._epoch:
-            self._park(subscription, question)
-        elif before > subscription.cursor:
-            missed = before - subscription.cursor
+        position = subscription.position
+        if not bounds.epoch == position.epoch == self._ring.epoch:
+            self.park(subscription, question)
+        elif before > position.offset:
+            missed = before - position.offset
             gap = Gap(GapReason.TRIMMED, Position(bounds.epoch, before), missed)
             self._tell(subscription, gap)
         elif entries:
             self._enqueue_all(subscription, entries)
         else:
             # The tail has seen more than the engine now shows: it must have news for us.
-            self._park(subscription, question)
+            self.park(subscription, question)
 
     def _is_stale(self, subscription: Subscription, question: Question) -> bool:
         """Tell whether the subscription went on by itself while the engine was answering."""
         return subscription.live or subscription.position != question.position
 
-    def _park(self, subscription: Subscription, question: Question) -> None:
+    def park(self, subscription: Subscription, question: Question) -> None:
         """Wait for the tail, unless it moved on while the engine was answering."""
         if question.turn == self._turn:
-            self._parked[subscription] = subscription.cursor > self._head
+            self._parked[subscription] = subscription.position.offset > self._ring.head
 
     def _tell(self, subscription: Subscription, gap: Gap) -> None:
         self._gaps += 1
         subscription.queue.append(gap)
-        subscription.resume_at(gap.resume)
+        subscription.position = gap.resume
 
 
 def _somewhere() -> Position:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, overload
 
 import anyio
 
+from sse_kit.errors import TransportError
 from sse_kit.subscription import Ask, Locate
+from sse_kit.transports.base import Gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +74,8 @@ class Replayer:
                 try:
                     await self._ask_engine(question)
                     break
+                except TransportError as error:
+                    logger.info("transport could not answer %s: %s", question, error)
                 except Exception:
                     # Whatever it raises: without an answer these clients cannot go on.
                     logger.exception("transport failed to answer %s", question)
@@ -83,14 +87,38 @@ class Replayer:
 
     async def _ask_engine(self, question: Question) -> None:
         if isinstance(question, Locate):
-            found = await self._engine.locate(question.position)
-            for subscription in self._waiting[question]:
-                self._hub.located(subscription, question, found)
+            await self._locate(question)
             return
-        page = await self._engine.read(question.position.offset, limit=PAGE)
-        entries = _Entries(page.records, self._hub.ready)
+        position = question.position
+        # The record at a mark is read again: so the page proves that it continues that one.
+        again = position.mark is not None and position.offset > 0
+        page = await self._engine.read(position.offset - again, limit=PAGE + again)
+        records = page.records
+        if again and records and records[0].position.offset == position.offset:
+            if records[0].position != position:
+                await self._locate(question)
+                return
+            records = records[1:]
+        entries = _Entries(records, self._hub.ready)
         for subscription in self._waiting[question]:
             self._hub.page_read(subscription, question, page.bounds, entries)
+
+    async def _locate(self, question: Question) -> None:
+        """Have the engine find a position; news of a fork wait until the tail has them too."""
+        found = await self._engine.locate(question.position)
+        is_behind = isinstance(found, Gap) and await self._is_lost(self._hub.position, found)
+        for subscription in self._waiting[question]:
+            if is_behind:
+                self._hub.park(subscription, question)
+            else:
+                self._hub.located(subscription, question, found)
+
+    async def _is_lost(self, head: Position, found: Gap) -> bool:
+        """Tell whether the hub is beyond a fork itself: then its ring is of the lost history."""
+        resume = found.resume
+        if head.mark is None or head.epoch != resume.epoch or head.offset <= resume.offset:
+            return False
+        return isinstance(await self._engine.locate(head), Gap)
 
 
 class _Entries(Sequence["Entry"]):
@@ -144,7 +172,7 @@ class Follower:
         """Count the records of the log between it and the head."""
         if self.subscription.live:
             return len(self.subscription.queue)
-        return max(self.hub.position.offset - self.subscription.cursor, 0)
+        return max(self.hub.position.offset - self.subscription.position.offset, 0)
 
     def release(self) -> None:
         """Stop following."""

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """A record made ready once for all connections; a malformed one has no message or topics."""
+    """A record made ready once for all connections; a malformed one has no message or topics.
+
+    ``before`` is the mark of the record before it, where one that the tail brought has one.
+    """
 
     position: Position
     topics: tuple[str, ...]
     frame: bytes
     message: SSEMessage | None
+    before: str | None = None
 
 
 Item: TypeAlias = Entry | Gap
@@ -105,19 +109,19 @@ class _Outlet:
 class Subscription(_Outlet):
     """A cursor in the log and what waits to be taken; ``wake`` is called when either changes.
 
-    The queue holds at most ``max_items`` records and ``max_bytes`` of frames, but a single record
-    always fits. While it is LIVE its cursor is the hub's head; if then nothing is queued and its
-    writer is idle, ``send`` is set, to be called past the queue: see :mod:`sse_kit.inline`.
+    ``position`` is the cursor of one that is not LIVE; of a LIVE one it is the hub's head. The
+    queue holds at most ``max_items`` records and ``max_bytes`` of frames, but a single record
+    always fits. While nothing is queued for a LIVE one and its writer is idle, ``send`` is set, to
+    be called past the queue: see :mod:`sse_kit.inline`.
     """
 
     __slots__ = (
         "_accepted",
         "audience",
-        "cursor",
-        "epoch",
         "live",
         "max_bytes",
         "max_items",
+        "position",
         "queue",
         "queued_bytes",
         "topics",
@@ -134,8 +138,7 @@ class Subscription(_Outlet):
         max_bytes: int,
     ) -> None:
         self.topics = frozenset(topics)
-        self.epoch = start.epoch
-        self.cursor = start.offset
+        self.position = start
         self.audience = Audience(self.topics)
         self.send = None
         self.live = False
@@ -145,11 +148,6 @@ class Subscription(_Outlet):
         self.max_bytes = max_bytes
         self.wake = wake
         self._accepted = 0
-
-    @property
-    def position(self) -> Position:
-        """The cursor, with its epoch, of one that is not LIVE."""
-        return Position(self.epoch, self.cursor)
 
     @property
     def accepted(self) -> int:
@@ -180,7 +178,7 @@ class Subscription(_Outlet):
         for number, entry in enumerate(entries):
             if not self.accept(entry):
                 epoch, offset = entry.position.epoch, entry.position.offset
-                self.fall_back(Position(epoch, offset - 1))
+                self.fall_back(Position(epoch, offset - 1, entry.before))
                 self._accepted -= len(entries) - number
                 break
         self.wake()
@@ -205,7 +203,7 @@ class Subscription(_Outlet):
             return False
         self._put(entry)
         self._accepted += 1
-        self.cursor = entry.position.offset
+        self.position = entry.position
         return True
 
     def _put(self, entry: Entry) -> None:
@@ -225,12 +223,7 @@ class Subscription(_Outlet):
             self.live = False
             self.audience.leave(self)
             self._accepted += self.audience.accepted
-        self.resume_at(position)
-
-    def resume_at(self, position: Position) -> None:
-        """Move to where the engine says this subscription stands."""
-        self.epoch = position.epoch
-        self.cursor = position.offset
+        self.position = position
 
 
 Deliver: TypeAlias = "Callable[[tuple[Subscription, ...], list[Entry]], None]"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sse_kit import MemoryLog, MemoryTransport, Retention, StreamDecoder
 from tests.registry_tools import app_of, happens
-from tests.two_hubs import History, Witness
+from tests.witness import History, Witness
 from tests.writing import (
     LONG,
     PATIENCE,

@@ -329,7 +329,7 @@ def test_an_answer_that_comes_too_late_is_ignored(live: bool) -> None:  # noqa: 
     reader = Reader(hub, at(5))
     step = hub.step(reader.subscription)
     assert isinstance(step, Read)
-    reader.subscription.resume_at(at(9))
+    reader.subscription.position = at(9)
     if live:
         reader.subscription.go_live()
     hub.page_read(reader.subscription, step, Bounds(EPOCH, 1, 9), (hub.ready(record(6)),))

@@ -55,7 +55,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "transports",
     ),
     4: (
-        *("frames", "subscription", "overflow", "audience", "hub", "replay", "pump"),
+        *("frames", "subscription", "overflow", "audience", "ring", "hub", "replay", "pump"),
         *("hooks", "outgoing", "connection"),
     ),
     5: (

@@ -2,16 +2,14 @@
 
 Everything is random but the rules: topics, ring, queues, retention, how far each process lags, when
 a client reads, hops, or is cut in the middle of a block, when the log is wiped or restored from an
-older copy. The clients read bytes, as a browser does, and :class:`Witness` checks every block
-against the log that was really written.
+older copy; in half of the worlds that begins a new epoch. The clients read bytes, as browsers do,
+and a :class:`~tests.witness.Witness` checks every block against the log that was really written.
 """
 
 from __future__ import annotations
 
-import json
 import random
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
@@ -31,127 +29,17 @@ from sse_kit.config import RegistrySettings
 from sse_kit.leases import Leases
 from sse_kit.runtime import Runtime, running
 from sse_kit.session import ConnectionSession
-from sse_kit.transports.base import Feed, Gap, GapReason, Page, Publication
+from sse_kit.transports.base import Feed, Gap, Page, Publication
+from tests.marked_log import MarkedLog
+from tests.witness import END, History, Witness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from sse_kit import ReceivedMessage
 
 TOPICS = ("a", "b", "c", "d")
-END = "end"
-
-
-@dataclass
-class History:
-    """What was really written: the records of each epoch, and where epochs fork."""
-
-    records: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
-    forks: list[tuple[str, str, int]] = field(default_factory=list)
-
-    def translate(self, position: Position, epoch: str) -> int | None:
-        """Return the offset in ``epoch`` of a position of an earlier one; None: forked off."""
-        if position.epoch == epoch:
-            return position.offset
-        shared = position.offset
-        current = position.epoch
-        for old, new, fork in self.forks:
-            if old == current:
-                if shared > fork:
-                    return None
-                current = new
-                if current == epoch:
-                    return shared
-        return None
-
-    def next_match(self, epoch: str, after: int, topics: frozenset[str]) -> int | None:
-        """Return the offset of the next record for these topics."""
-        for offset, named in enumerate(self.records[epoch][after:], start=after + 1):
-            if not topics.isdisjoint(named):
-                return offset
-        return None
-
-    def matches(self, epoch: str, after: int, upto: int, topics: frozenset[str]) -> int:
-        """Count the records for these topics in ``after + 1 … upto``."""
-        return sum(not topics.isdisjoint(named) for named in self.records[epoch][after:upto])
-
-
-@dataclass
-class Witness:
-    """Checks one client's blocks: exactly the log from its start on, gaps told truly."""
-
-    history: History
-    log: MemoryLog
-    topics: frozenset[str]
-    cursor: Position | None = None
-    events: int = 0
-    gaps: int = 0
-    at_end: bool = False
-
-    def see(self, block: ReceivedMessage) -> None:
-        """Check a block."""
-        if block.id is None:
-            assert block.data is None or block.event == "bye"
-            return
-        position = Position.parse(block.id)
-        assert position is not None
-        if block.event == "gap":
-            self._see_gap(position, json.loads(block.data or ""))
-        elif block.data is None:
-            self._see_checkpoint(position)
-        else:
-            self._see_event(position, block.data)
-        self.cursor = position
-
-    def _offset_before(self, epoch: str) -> int:
-        assert self.cursor is not None, "an event before the first checkpoint"
-        offset = self.history.translate(self.cursor, epoch)
-        assert offset is not None, f"from {self.cursor} to epoch {epoch} without a gap"
-        return offset
-
-    def _see_event(self, position: Position, data: str) -> None:
-        before = self._offset_before(position.epoch)
-        expected = self.history.next_match(position.epoch, before, self.topics)
-        assert position.offset == expected, f"{position} came, {expected} was next"
-        assert data == f"{position.offset}"
-        self.events += 1
-        self.at_end = END in self.history.records[position.epoch][position.offset - 1]
-
-    def _see_checkpoint(self, position: Position) -> None:
-        if self.cursor is None:
-            return
-        before = self._offset_before(position.epoch)
-        assert before <= position.offset, f"checkpoint back from {before} to {position}"
-        skipped = self.history.next_match(position.epoch, before, self.topics)
-        assert skipped is None or skipped > position.offset, f"{position} skips {skipped}"
-
-    def _see_gap(self, resume: Position, data: dict[str, object]) -> None:
-        assert self.cursor is not None
-        self.gaps += 1
-        first = self.log.bounds().first
-        here = self.history.translate(self.cursor, resume.epoch)
-        match GapReason(str(data["reason"])):
-            case GapReason.TRIMMED:
-                assert here is not None
-                # An upper bound: what does not match may be known to, or not.
-                lost = self.history.matches(resume.epoch, here, resume.offset, self.topics)
-                assert lost <= int(str(data["missed"])) <= resume.offset - here
-                is_present = resume.epoch == self.log.bounds().epoch
-                assert not is_present or resume.offset < first, "told of a gap that is none"
-            case GapReason.EPOCH:
-                assert here is None, "told of another log, in the same one"
-                is_present = resume.epoch == self.log.bounds().epoch
-                assert not is_present or resume.offset < first, "did not begin at the start"
-            case GapReason.AHEAD:
-                # Its process may have seen further than it was told: then nothing was left out.
-                assert here is None or resume.epoch != self.cursor.epoch, "told to be ahead"
-                assert here is None or not self.history.matches(
-                    resume.epoch, here, resume.offset, self.topics
-                )
-            case reason:
-                raise AssertionError(reason)
 
 
 class LaggingTransport(MemoryTransport):
@@ -208,8 +96,9 @@ class World:
         self.rng = random.Random(seed)
         self.history = History()
         keep = self.rng.choice([None, 50, 200])
-        self.log = MemoryLog(Retention(max_records=keep, max_bytes=None))
-        self.history.records[self.log.bounds().epoch] = []
+        kind = MarkedLog if self.rng.random() < 0.5 else MemoryLog
+        self.log = kind(Retention(max_records=keep, max_bytes=None))
+        self.history.records[self.line] = []
         self.runtimes: list[Runtime] = []
         self.losses = self.rng.random() < 0.5
 
@@ -243,20 +132,24 @@ class World:
     def _publish(self, topics: tuple[str, ...]) -> None:
         bounds = self.log.bounds()
         payload = dump_payload(SSEMessage(f"{bounds.last + 1}"))
-        published = self.log.append(Publication(topics, payload))
-        self.history.records[published.position.epoch].append(topics)
+        self.log.append(Publication(topics, payload))
+        self.history.records[self.line].append(topics)
+
+    @property
+    def line(self) -> str:
+        """The present history."""
+        return self.log.line if isinstance(self.log, MarkedLog) else self.log.bounds().epoch
 
     def _lose(self) -> None:
-        bounds = self.log.bounds()
+        bounds, old = self.log.bounds(), self.line
         if self.rng.random() < 0.3:
             self.log.clear()
-            self.history.records[self.log.bounds().epoch] = []
+            self.history.records[self.line] = []
             return
         fork = max(bounds.last - self.rng.randint(0, 5), bounds.first - 1)
         self.log.rewind(fork)
-        epoch = self.log.bounds().epoch
-        self.history.records[epoch] = self.history.records[bounds.epoch][:fork]
-        self.history.forks.append((bounds.epoch, epoch, fork))
+        self.history.records[self.line] = self.history.records[old][:fork]
+        self.history.forks[old] = self.line, fork
 
 
 class Client:

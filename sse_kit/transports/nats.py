@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import json
 import math
-from asyncio import AbstractEventLoop
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
-from anyio.lowlevel import current_token
 
 from sse_kit.errors import (
-    Misuse,
     PayloadTooLarge,
     TransportError,
     TransportNotRunning,
 )
 from sse_kit.transports.base import Health, HealthStatus, Page, Position, Traits
+from sse_kit.transports.contact import needs_asyncio
 from sse_kit.transports.log import CLOSE_TIMEOUT, TAIL_BATCH, LogTransport
 from sse_kit.transports.nats_client import servers_of, without_user
 from sse_kit.transports.nats_link import ApiError, Link, NoStream, Request, answer_of
@@ -84,12 +82,10 @@ class NatsTransport(LogTransport, SupportsPresence):
         """Connect; see :meth:`LogTransport.__aenter__`.
 
         Raises:
-            Misuse: this is not asyncio.
+            WrongEventLoop: this is not asyncio, on which nats-py runs.
 
         """
-        if not isinstance(current_token().native_token, AbstractEventLoop):
-            message = "NATS needs asyncio, as nats-py does: run on asyncio, or use RedisTransport"
-            raise Misuse(message)
+        needs_asyncio(self, "nats-py")
         return await super().__aenter__()
 
     @asynccontextmanager

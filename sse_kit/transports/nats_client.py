@@ -66,6 +66,11 @@ class NatsClient(Client):
         untyped: Any = self  # a parameter of it is a Future of nobody knows what
         await untyped.subscribe(subject, cb=take)
 
+    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002
+        # It would try to send the rest to a server that is gone, fail, and tell nobody it closed.
+        self._pending, self._pending_data_size = [], 0
+        await super()._close(status, do_cbs)
+
     def _connect_command(self) -> bytes:
         if self._needs_tls and not self._server_info.get("tls_required"):
             raise PlainConnection

@@ -186,7 +186,8 @@ class Link:
         return version.major, version.minor
 
     def _connected(self) -> NatsClient:
-        if self._client is None:
+        if self._client is None or self._client.is_closed:
+            self._lost.set()
             message = "not connected"
             raise ConnectionError(message)
         return self._client

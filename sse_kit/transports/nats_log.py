@@ -192,7 +192,10 @@ class NatsLog:
         Also tells whether this is the end, as far as anybody knows. The record at the cursor is
         read again: so each page proves that it continues what came before.
         """
-        records, is_all = await self.fetch(max(cursor.offset, 1), limit + 1)
+        try:
+            records, is_all = await self.fetch(max(cursor.offset, 1), limit + 1)
+        except NoStream:  # not yet again, or no more: then it is made anew
+            return await self._after_all(cursor)
         if records and records[0].position.offset == cursor.offset:
             if _differ(records[0].position, cursor):
                 return None

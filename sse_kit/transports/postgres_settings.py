@@ -15,7 +15,10 @@ from sse_kit.transports.settings import LogOptions, LogSettings
 SSLMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 ENGINE_LIMIT = 1_000_000_000
-"""Bytes of payload; PostgreSQL has 2**30 - 1 for a value, and as many for a message."""
+"""Bytes of payload; PostgreSQL has 2**30 - 1 for a value, and as many for a message.
+
+So many were stored once and read back, in two minutes.
+"""
 
 
 class PostgresSettings(LogSettings):

@@ -48,7 +48,7 @@ MAX_PAYLOAD = 16 * 1024 * 1024
 """Bytes; SQLite takes 10^9, but a slow disk shall write one well within ``request_timeout``."""
 
 LARGE_WAL = 64 * 1024 * 1024
-"""Bytes of the write-ahead log, which is cut at 4 MiB if nobody reads for long."""
+"""Bytes of the write-ahead log; a quarter is much, if nobody reads for long."""
 
 
 def _absolute(path: str) -> str:

@@ -1,7 +1,7 @@
 """A log in a database file: tables and statements, all of it blocking.
 
 ``append``, ``beat``, ``leave`` and ``tidy`` write, ``page``, ``find`` and ``nodes`` read, and
-``version`` watches: each of the three has a connection, and is used by one thread at a time.
+``version`` watches: each of the three has a connection of its own, for one thread at a time.
 
 The log's row is the truth: a publish takes the write lock, then the next offset from that row, and
 both are stored or neither, so offsets have no hole and their order is the order of the commits.
@@ -10,8 +10,9 @@ both are stored or neither, so offsets have no hole and their order is the order
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -37,14 +38,20 @@ from sse_kit.transports.sqlite_file import (
 from sse_kit.transports.sqlite_tables import State, check_ours, fork, load, open_log, recount, save
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from sse_kit.transports.base import Publication
     from sse_kit.transports.settings import LogSettings
 
 WAL_KEPT = 16 * 1024 * 1024
 """Bytes to which the write-ahead log is cut after it had to grow."""
+
+CHECKPOINT = 16 * 1024 * 1024
+"""Bytes written, at most, after which they are moved into the database itself: half as many, as a
+rule, for changed rows share pages; SQLite's own measure is 4 MiB."""
+
+BYTES_A_ROW = 4_096
+"""What a changed row costs: a page, at most, for neighbours share theirs."""
 
 PAGE_BYTES = 1024 * 1024
 """Bytes of payload after which a page is full."""
@@ -76,6 +83,8 @@ class SqliteLog:
                 life.share()
             self._reader = self._follower(stack)
             self._watcher = self._follower(stack)
+            self._mover = self._follower(stack)
+            self._written = self._writer.wal_bytes()
             self._stack = stack.pop_all()
 
     def _follower(self, stack: ExitStack) -> DatabaseFile:
@@ -94,8 +103,10 @@ class SqliteLog:
                 self.path, f"it stays in journal mode {mode!r}", "give a local disk"
             )
         # A commit is on the disk when it returns, also where that takes a special call (macOS).
-        for pragma in ("synchronous = FULL", "fullfsync = ON", f"journal_size_limit = {WAL_KEPT}"):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT}").fetchall()
+        connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()  # see _write
         with transaction(connection, "IMMEDIATE"):
             anew = replaced or self._alone
             open_log(connection, self._settings.namespace, anew=anew)
@@ -105,11 +116,33 @@ class SqliteLog:
 
     # Writing ------------------------------------------------------------------------------------
 
+    @contextmanager
+    def _write(self, size: int = 0) -> Generator[tuple[sqlite3.Connection, State]]:
+        """Do the body, which writes ``size`` bytes of payload, as one transaction.
+
+        What is in the -wal is moved to the database only here, while nobody can commit: SQLite
+        before 3.51.3 may else lose a commit that comes at that moment (sqlite.org/wal.html, "the
+        WAL-reset bug").
+        """
+        connection = self._writer.use()
+        if self._written >= CHECKPOINT:
+            with transaction(connection, "IMMEDIATE"):
+                self._checkpoint()
+        before = connection.total_changes
+        with transaction(connection, "IMMEDIATE"):
+            yield connection, self._state(connection)
+        self._written += size + BYTES_A_ROW * (connection.total_changes - before)
+
+    def _checkpoint(self) -> None:
+        self._written = 0
+        with suppress(sqlite3.OperationalError):  # without room, say: the -wal holds it still
+            self._mover.use().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
     def append(self, publications: Sequence[Publication]) -> list[Published]:
         """Store publications, each once by its key (T1 to T4)."""
-        connection, now = self._writer.use(), time.time()
-        with transaction(connection, "IMMEDIATE"):
-            state = self._state(connection)
+        now = time.time()
+        size = sum(len(each.payload) for each in publications)
+        with self._write(size) as (connection, state):
             if state.epoch == self._seen.epoch and state.last < self._seen.offset:
                 # Somebody put an older copy into the open file, by SQLite's own means.
                 fork(connection, state)
@@ -147,9 +180,8 @@ class SqliteLog:
 
     def tidy(self) -> None:
         """Let go of what is too old, or too much; a little at a time."""
-        connection, now = self._writer.use(), time.time()
-        with transaction(connection, "IMMEDIATE"):
-            self._trim(connection, self._state(connection), now)
+        with self._write() as (connection, state):
+            self._trim(connection, state, time.time())
 
     def _trim(self, connection: sqlite3.Connection, state: State, now: float) -> None:
         """Delete from the head of the log, and store its state."""
@@ -246,19 +278,16 @@ class SqliteLog:
 
     def beat(self, node: str, counts: Mapping[str, int], lease: float) -> None:
         """Let ``node`` live for ``lease`` seconds; forget those whose lease is over."""
-        connection, now = self._writer.use(), time.time()
-        with transaction(connection, "IMMEDIATE"):
-            log = self._state(connection).id
-            connection.execute("DELETE FROM node WHERE log = ? AND until <= ?", (log, now))
+        now = time.time()
+        with self._write() as (connection, state):
+            connection.execute("DELETE FROM node WHERE log = ? AND until <= ?", (state.id, now))
             insert = "INSERT OR REPLACE INTO node (log, node, until, counts) VALUES (?, ?, ?, ?)"
-            connection.execute(insert, (log, node, now + lease, json.dumps(dict(counts))))
+            connection.execute(insert, (state.id, node, now + lease, json.dumps(dict(counts))))
 
     def leave(self, node: str) -> None:
         """Forget ``node``."""
-        connection = self._writer.use()
-        with transaction(connection, "IMMEDIATE"):
-            log = self._state(connection).id
-            connection.execute("DELETE FROM node WHERE log = ? AND node = ?", (log, node))
+        with self._write() as (connection, state):
+            connection.execute("DELETE FROM node WHERE log = ? AND node = ?", (state.id, node))
 
     def nodes(self) -> dict[str, dict[str, int]]:
         """Return the counts of each node whose lease is not over."""
@@ -279,7 +308,7 @@ def _store(
 ) -> int:
     """Store a publication at the end, with its key; return its size."""
     topics = json.dumps(publication.topics)
-    size = len(publication.payload) + len(topics)
+    size = len(publication.payload) + sum(len(topic.encode()) for topic in publication.topics)
     # In place of what a stranger may have put there.
     insert = "INSERT OR REPLACE INTO record (log, offset, at, size, topics, payload)"
     values = (state.id, state.last, now, size, topics, publication.payload)

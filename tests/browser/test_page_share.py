@@ -32,6 +32,20 @@ BUSY = """(milliseconds) => setTimeout(() => {
 })"""
 """What holds up the tab, begun when this has returned."""
 
+LATE_HELLO = """
+window.relayed = [];
+const hellos = [];
+window.sayHello = () => hellos.splice(0).forEach((say) => say());
+globalThis.BroadcastChannel = class extends BroadcastChannel {
+  postMessage(said) {
+    if (said.messages && !said.to) relayed.push(...said.messages);
+    if (said.type === "hello") hellos.push(() => super.postMessage(said));
+    else super.postMessage(said);
+  }
+};
+"""
+"""Keeps what tabs say to the one that leads until it is asked for."""
+
 ALL = "sseKit.channels.forEach((channel) => channel.{}())"
 
 
@@ -100,6 +114,22 @@ def test_nothing_is_lost_or_doubled_when_the_first_tab_leaves(
         sent.come_to(*others)
         sent.are_complete(*others)
     site.wait_for_streams(topic, 1)
+
+
+def test_the_tab_that_opens_a_stream_misses_nothing_of_it(
+    site: Site, topic: str, context: BrowserContext
+) -> None:
+    """The tab that leads says hello to itself like any other, and may be slow to hear it."""
+    context.add_init_script(LATE_HELLO)
+    page = context.new_page()
+    page.goto(shared_page(site, topic, mode="locks"))
+    site.wait_for_streams(topic, 1)
+    site.publish(topic, *"ab")
+    wait(page, "relayed.length === 2")
+    page.evaluate("sayHello()")
+    site.publish(topic, "c")
+    wait(page, "messages.at(-1)?.data === 'c'")
+    assert data(page) == ["a", "b", "c"]
 
 
 def test_each_heir_goes_on_from_its_own_cursor(

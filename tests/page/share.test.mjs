@@ -227,6 +227,62 @@ test("a tab that comes late without a cursor begins now", async () => {
   assert.equal(late.lastEventId, "e.2");
 });
 
+/** From here on the hub of a tab hears nothing before it is woken; returns its wire. */
+function drowsyHub() {
+  const wires = [];
+  globalThis.BroadcastChannel = class extends Broadcast {
+    constructor(name) {
+      super(name);
+      this.asleep = wires.push(this) === 2; // the first one is the tab's own
+    }
+  };
+  return () => wires[1];
+}
+
+test("the tab that opens a stream misses nothing of it, however late its welcome", async () => {
+  const hub = drowsyHub();
+  const leader = await tab();
+  await last().stream(events("e.1", "e.2"));
+  hub().wake();
+  await last().write(event("e.3"));
+  assert.deepEqual(leader.told, ["e.1", "e.2", "e.3"]);
+  assert.deepEqual(leader.states, ["connecting/attempting new", "connected/open opened"]);
+  assert.equal(leader.lastEventId, "e.3");
+});
+
+test("nor does a stream without ids", async () => {
+  const hub = drowsyHub();
+  const leader = await tab();
+  await last().stream("data: a\n\n");
+  hub().wake();
+  await last().write("data: b\n\n");
+  assert.deepEqual(leader.told, ["a", "b"]);
+});
+
+test("a tab that knows no state yet is not connected, and begins with its welcome", async () => {
+  const hub = drowsyHub();
+  await tab();
+  await last().stream(event("e.1"));
+  const late = await tab();
+  await last().write(event("e.2"));
+  assert.equal(late.state, "connecting");
+  hub().wake();
+  await last().write(event("e.3"));
+  assert.deepEqual([late.state, late.told], ["connected", ["e.3"]]);
+});
+
+test("a late welcome tells where a tab without a cursor is", async () => {
+  const hub = drowsyHub();
+  await tab();
+  await last().stream(event("e.1"));
+  const late = await tab();
+  await last().cut();
+  assert.deepEqual([late.state, late.lastEventId], ["reconnecting", ""]);
+  hub().wake();
+  await settle();
+  assert.equal(late.lastEventId, "e.1");
+});
+
 test("a tab that needs more than was kept is told of a gap", async () => {
   await tab({ lastEventId: "e.0" }, { replay: 2 });
   await last().stream(events("e.1", "e.2", "e.3", "e.4"));

@@ -187,21 +187,27 @@ export class Shared extends Connection {
     if (epoch > this.#epoch) this.#greet(told);
     const isNext = to ? Number.isNaN(this.#seq) : seq === this.#seq + 1;
     if (isNext) this.#apply(told);
+    // It had begun without.
+    else if (to && seq === this.#seq && !this.lastEventId) this.#advance(told.cursor ?? "");
     // Something was not heard.
     else if (!to && seq > this.#seq + 1) this.#greet(told);
   }
 
   /**
-   * Take no message before a welcome; the state is true without one.
+   * Take no message before a welcome; the state is true without one. Who has no cursor has nothing
+   * to catch up with, and begins where its state does: the tab that opened the stream would miss
+   * what comes before it hears itself.
    *
    * @param {Told} told
    */
-  #greet({ epoch, to, status }) {
+  #greet({ epoch, seq, to, status }) {
     this.#epoch = epoch;
     this.#seq = NaN;
     if (to) return;
     this.#say("hello");
-    if (status) this.#follow(status);
+    if (!status) return;
+    if (this.lastEventId) this.#follow(status);
+    else this.#seq = seq - 1;
   }
 
   /** @param {Told} told */

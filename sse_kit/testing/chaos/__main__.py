@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
+from sse_kit.errors import SSEKitError
 from sse_kit.testing.chaos.cluster import ENGINES, Cluster
 from sse_kit.testing.chaos.report import Totals, table
 from sse_kit.testing.chaos.runner import Plan, Runner, Stuck
@@ -26,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m sse_kit.testing.chaos", description=__doc__)
     made.add_argument("--engine", required=True, choices=sorted(ENGINES))
     made.add_argument("--seed", default=None, help="makes the same faults again; default: new")
-    made.add_argument("--minutes", type=float, default=1.0, help="of this run, at most")
+    made.add_argument("--minutes", type=float, default=1.0, help="after which no round begins")
     made.add_argument("--faults", type=int, help="end when there are so many, in all runs")
     made.add_argument("--messages", type=int, help="end when so many are acknowledged, as well")
     made.add_argument("--rate", type=float, default=700.0, help="messages a second")
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         totals = Totals.load(options.engine, options.state)
         failure = run(options.engine, plan, totals, lambda: totals.save(options.state))
-    except (EngineError, ValueError) as error:
+    except (EngineError, SSEKitError, ValueError) as error:
         say(str(error))
         return 2
     if failure:

@@ -35,7 +35,11 @@ STARTING = 30.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, how much, how fast. The first end that is reached ends the run, at a round."""
+    """How long, how much, how fast.
+
+    A run ends with the round in which its ``seconds`` are over, or in which the totals of all runs
+    have so many ``faults`` and so many ``messages``, of what is given.
+    """
 
     seed: str
     seconds: float
@@ -45,7 +49,7 @@ class Plan:
     """Messages a second, on average."""
     round_faults: int = 12
     lossy: bool = True
-    patience: float = 45.0
+    patience: float = 120.0
     """Seconds after which what did not come in the silence is lost."""
 
 
@@ -111,14 +115,12 @@ class Runner:
 
     def _is_over(self) -> bool:
         plan, totals = self._plan, self._totals
-        ends = (
-            time.monotonic() - self._began >= plan.seconds,
-            plan.faults is not None and totals.all_faults >= plan.faults,
-            plan.messages is not None and totals.counts.acknowledged >= plan.messages,
+        wanted = (
+            (plan.faults, totals.all_faults),
+            (plan.messages, totals.counts.acknowledged),
         )
-        both = ends[1] and ends[2]
-        only_one = plan.faults is None or plan.messages is None
-        return ends[0] or both or (only_one and any(ends))
+        given = [there >= enough for enough, there in wanted if enough is not None]
+        return time.monotonic() - self._began >= plan.seconds or (bool(given) and all(given))
 
     async def _round(self, faults: Iterator[Planned]) -> None:
         began = time.monotonic()
@@ -133,8 +135,6 @@ class Runner:
             publishing.cancel_scope.deadline = anyio.current_time() + self._plan.patience
         if publishing.cancel_scope.cancelled_caught:
             raise Stuck(self._plan.patience)
-        for client in self._clients:
-            client.rest()
         await self._wait_for_all()
         self._account(self._judge.settle(), time.monotonic() - began)
 
@@ -168,8 +168,16 @@ class Runner:
     async def _wait_for_all(self) -> None:
         """Wait until every client has what it is owed, or for as long as our patience lasts."""
         with anyio.move_on_after(self._plan.patience):
-            while self._judge.owed():  # noqa: ASYNC110  the judge is pure, it wakes nobody
+            while self._judge.owed():
+                self._let_rest()
                 await anyio.sleep(0.01)
+        self._let_rest()
+
+    def _let_rest(self) -> None:
+        """Measure the silence of those alone who still wait for something."""
+        for client in self._clients:
+            if not client.witness.owed:
+                client.rest()
 
     def _account(self, counts: Counts, seconds: float) -> None:
         totals = self._totals

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sse_kit.testing.chaos.judge import Judge, Witness
 
 TOPICS = tuple(f"topic {number}" for number in range(4))
-BATCH = 50
+BATCH = 100
 PUBLISH_TIMEOUT = 2.5
 """Seconds after which a batch is posted again: the app may be trying still, with the same keys."""
 
@@ -116,7 +116,7 @@ class Client:
         self.ready = anyio.Event()
         self.silence = 0.0
         """The longest time without a message since ``listen()``, in seconds."""
-        self._witness = witness
+        self.witness = witness
         self._ports = ports
         self._chance = random.Random(name)  # noqa: S311  a seed makes a failure come again
         self._last_id = ""
@@ -176,13 +176,13 @@ class Client:
         if message.data is None or message.event == BYE_EVENT:
             return
         if message.event == GAP_EVENT:
-            self._witness.gap(gap_of(message))
+            self.witness.gap(gap_of(message))
             return
         self._hear()
         key = message.data.partition(" ")[0]
         said = message_of(key)
         known = key if said.data == message.data else None
-        self._witness.deliver(known, said.topics, position_of(message.id or ""))
+        self.witness.deliver(known, said.topics, position_of(message.id or ""))
 
     def _hear(self) -> None:
         if self._heard is not None:

@@ -19,6 +19,7 @@ from sse_kit.testing.engines.processes import Family, wait_until
 from sse_kit.testing.ports import HOST, free_port
 from sse_kit.testing.suite import fresh_namespace
 from sse_kit.transports.postgres import PostgresTransport
+from tests.support import absent
 from tests.transports.postgres.tools import (
     PATIENCE,
     publish_all,
@@ -55,7 +56,7 @@ def pooled(url: str) -> Iterator[str]:
     """Return the URL that leads through the pooler: two connections for everybody."""
     program = shutil.which("pgbouncer", path=PATH)
     if program is None:
-        pytest.skip("pgbouncer is absent: to run this test, apt-get install pgbouncer")
+        absent("pgbouncer", "apt-get install pgbouncer")
     folder = Path(tempfile.mkdtemp(prefix="sse-kit-pgbouncer-"))
     identity = identity_for(Path(program), folder)
     port, server = free_port(), urlsplit(url).port

@@ -52,13 +52,13 @@ async def publish_moments(path: Path) -> list[float]:
 
 
 def test_another_process_hears_of_every_message(
-    path: Path, record_property: Callable[[str, object], None]
+    path: Path, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     """How long it took, from publish to the other's tail, is in the report, and not judged."""
     ages = sorted(anyio.run(publish_moments, path))
     assert len(ages) == MESSAGES
-    record_property("wake_up_p50_ms", round(ages[MESSAGES // 2] * 1000, 1))
-    record_property("wake_up_p99_ms", round(ages[MESSAGES * 99 // 100] * 1000, 1))
+    record_testsuite_property("wake_up_p50_ms", round(ages[MESSAGES // 2] * 1000, 1))
+    record_testsuite_property("wake_up_p99_ms", round(ages[MESSAGES * 99 // 100] * 1000, 1))
 
 
 class Watched(SqliteTransport):

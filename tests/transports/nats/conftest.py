@@ -1,0 +1,10 @@
+"""The tests of NATS run on asyncio, as nats-py does."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"

@@ -1,0 +1,78 @@
+"""What the tests of NATS share: publishing, reading, a client of no kit's."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import nats
+
+from sse_kit.testing.suite import TailReader
+from sse_kit.transports.base import Publication
+from sse_kit.transports.nats_stream import Names
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+
+    from nats.aio.client import Client
+
+    from sse_kit.transports.base import Position, Record, Transport
+
+PATIENCE = 10.0
+TOPICS = ("t",)
+
+
+async def publish(transport: Transport, numbers: Iterable[int]) -> list[Position]:
+    """Publish numbers one after the other; their positions."""
+    publications = (Publication(TOPICS, b"%d" % number) for number in numbers)
+    return [(await transport.publish(one)).position for one in publications]
+
+
+@asynccontextmanager
+async def reading(
+    transport: Transport, after: Position | None = None
+) -> AsyncGenerator[TailReader]:
+    async with transport.tail(after) as stream:
+        yield TailReader(stream, PATIENCE)
+
+
+async def records(reader: TailReader, count: int) -> list[Record]:
+    """Read so many records."""
+    return [await reader.record() for _ in range(count)]
+
+
+async def numbers(reader: TailReader, count: int) -> list[int]:
+    """Read so many records; their numbers."""
+    return [int(record.payload) for record in await records(reader, count)]
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something outside is so."""
+    with anyio.fail_after(PATIENCE):
+        while not await condition():  # noqa: ASYNC110  no event tells
+            await anyio.sleep(0.01)
+
+
+@asynccontextmanager
+async def plain_client(url: str, **options: Any) -> AsyncGenerator[Client]:
+    """Connect without the kit."""
+    client = await nats.connect(url, **options)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def api(client: Client, subject: str, **query: object) -> dict[str, Any]:
+    """Ask JetStream."""
+    answer = await client.request(f"$JS.API.{subject}", json.dumps(query).encode(), timeout=2)
+    said: dict[str, Any] = json.loads(answer.data)
+    assert "error" not in said, said
+    return said
+
+
+async def info_of(client: Client, namespace: str) -> dict[str, Any]:
+    """Return what the server tells of the stream of a namespace."""
+    return await api(client, f"STREAM.INFO.{Names(namespace).log}")
