@@ -26,6 +26,7 @@ from tests.transports.redis.tools import (
 if TYPE_CHECKING:
     from sse_kit.testing.engines import RedisEngine
     from sse_kit.testing.engines.plugin import OwnRedis
+    from sse_kit.testing.engines.redis import RedisVariant
     from sse_kit.transports.base import Record
     from sse_kit.transports.redis_connections import Script
     from sse_kit.transports.redis_entries import Entry
@@ -127,9 +128,12 @@ async def test_the_check_tells_a_script_that_knows_no_lives(
         await check_told(engine, old, namespace)
 
 
-async def test_a_tail_lives_through_the_loss(own_redis: OwnRedis, namespace: str) -> None:
+@pytest.mark.parametrize("variant", ["valkey", "redis"])
+async def test_a_tail_lives_through_the_loss(
+    own_redis: OwnRedis, namespace: str, variant: RedisVariant
+) -> None:
     """One that stood beyond the fork is told once, also before anybody publishes."""
-    engine = own_redis(persistence="rdb")
+    engine = own_redis(variant, persistence="rdb")
     async with RedisTransport(engine.url, namespace=namespace) as transport:
         await publish(transport, range(1, 11))
         copy = engine.snapshot()
