@@ -139,7 +139,7 @@ class RedisTransport(LogTransport, SupportsPresence):
         tasks = await anyio.create_task_group().__aenter__()
         try:
             patience = self.settings.request_timeout
-            self._tasks = tasks
+            self._tasks, self._seen = tasks, None
             self._writer, self._reader, self._waiter = (
                 Line(tasks, self._place.connection, address=self.contact.address, timeout=timeout)
                 for timeout in (patience, patience, BLOCK + GRACE)

@@ -198,35 +198,35 @@ class Line:
             OSError: no connection.
 
         """
+        connection: BaseConnection | None = None
         with anyio.move_on_after(self._timeout) as scope:
             try:
-                answers = await _send(await self._connected(), commands)
-                for answer in answers:
-                    self._raise(answer)
+                connection = await self._connected()
+                answers = await _send(connection, commands)
             except Exception:
                 # coredis makes an error of its own of a handshake that is cut short.
                 if not scope.cancel_called:
                     raise
             else:
-                return answers
-        self._drop()
+                if any(isinstance(answer, ReadOnlyError) for answer in answers):
+                    self._drop(connection)  # a primary no more: the address may lead elsewhere now
+                return self._checked(answers)
+        if connection is not None:
+            self._drop(connection)
         message = f"no answer in {self._timeout:g} s"
         raise TimeoutError(message)
 
     async def view(self, *commands: Command) -> list[Any]:
         """Send commands whose answers are of one moment; raises as :meth:`ask` does."""
         *_, answers = await self.ask(("MULTI",), *commands, ("EXEC",))
-        for answer in answers:
-            self._raise(answer)
-        return list(answers)
+        return self._checked(answers)
 
     async def _connected(self) -> BaseConnection:
         async with self._making:
             if self._connection is None or not self._connection.usable:
-                self._drop()
                 error = await self._tasks.start(self._run)
                 if error is not None:
-                    self._raise(error.__cause__ or error)
+                    self._checked([error.__cause__ or error])
             if self._connection is None:  # dropped at the same moment
                 raise ConnectionResetError
             return self._connection
@@ -242,20 +242,22 @@ class Line:
         finally:
             _close_streams(connection)
 
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.invalidate()
+    def _drop(self, connection: BaseConnection) -> None:
+        """Use ``connection`` no more; another request may have a new one by now."""
+        if self._connection is connection:
+            self._connection = None
+        connection.invalidate()
 
-    def _raise(self, answer: object) -> None:
-        if not isinstance(answer, Exception):
-            return
-        if isinstance(answer, ReadOnlyError):
-            self._drop()  # a primary no more: the address may lead to another server by now
-        remedy = remedy_for(answer)
-        if remedy is not None:
+    def _checked(self, answers: list[Any]) -> list[Any]:
+        """Return the answers, unless one is an error."""
+        for answer in answers:
+            if not isinstance(answer, Exception):
+                continue
+            remedy = remedy_for(answer)
+            if remedy is None:
+                raise answer
             raise EngineRefused(self._address, str(answer), remedy) from answer
-        raise answer
+        return answers
 
 
 def _close_streams(connection: BaseConnection) -> None:

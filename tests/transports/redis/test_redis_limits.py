@@ -19,6 +19,7 @@ from sse_kit.transports.redis_entries import View
 from tests.transports.redis.tools import (
     ASYNCIO,
     PATIENCE,
+    WRITTEN,
     command,
     key,
     numbers,
@@ -220,7 +221,7 @@ async def test_namespaces_do_not_see_each_other(redis_engine: Reachable, namespa
 
 async def test_a_node_dies_and_the_server_too(own_redis: OwnRedis, namespace: str) -> None:
     """Leases last over a restart, by the server's clock; what is no node is swept away."""
-    engine = own_redis()
+    engine = own_redis(config=WRITTEN)
     async with RedisTransport(engine.url, namespace=namespace) as transport:
         assert isinstance(transport, SupportsPresence)
         await transport.beat("lives", {"user": 1}, lease=60.0)

@@ -12,11 +12,21 @@ from sse_kit.transports import redis
 from sse_kit.transports.base import Gap, GapReason, Position, Rebase
 from sse_kit.transports.redis import RedisTransport
 from sse_kit.transports.redis_entries import following
-from tests.transports.redis.tools import ASYNCIO, blocked, mutant, numbers, publish, reading, until
+from tests.transports.redis.tools import (
+    ASYNCIO,
+    WRITTEN,
+    blocked,
+    mutant,
+    numbers,
+    publish,
+    reading,
+    until,
+)
 
 if TYPE_CHECKING:
     from sse_kit.testing.engines import RedisEngine
     from sse_kit.testing.engines.plugin import OwnRedis
+    from sse_kit.testing.engines.redis import RedisVariant
     from sse_kit.transports.base import Record
     from sse_kit.transports.redis_connections import Script
     from sse_kit.transports.redis_entries import Entry
@@ -118,9 +128,12 @@ async def test_the_check_tells_a_script_that_knows_no_lives(
         await check_told(engine, old, namespace)
 
 
-async def test_a_tail_lives_through_the_loss(own_redis: OwnRedis, namespace: str) -> None:
+@pytest.mark.parametrize("variant", ["valkey", "redis"])
+async def test_a_tail_lives_through_the_loss(
+    own_redis: OwnRedis, namespace: str, variant: RedisVariant
+) -> None:
     """One that stood beyond the fork is told once, also before anybody publishes."""
-    engine = own_redis(persistence="rdb")
+    engine = own_redis(variant, persistence="rdb")
     async with RedisTransport(engine.url, namespace=namespace) as transport:
         await publish(transport, range(1, 11))
         copy = engine.snapshot()
@@ -138,7 +151,7 @@ async def test_a_tail_lives_through_the_loss(own_redis: OwnRedis, namespace: str
 
 async def test_a_restart_that_lost_nothing_is_no_gap(own_redis: OwnRedis, namespace: str) -> None:
     """The log goes on in a new epoch, the same history up to its end."""
-    engine = own_redis()
+    engine = own_redis(config=WRITTEN)
     async with RedisTransport(engine.url, namespace=namespace) as transport:
         old = await publish(transport, range(1, 6))
         async with reading(transport, old[2]) as tail:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import ssl
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
-from sse_kit.errors import EngineRefused, EngineUnavailable, InvalidSetting, PublishFailed
+from sse_kit.errors import (
+    EngineRefused,
+    EngineUnavailable,
+    InvalidSetting,
+    MissingExtra,
+    PublishFailed,
+)
 from sse_kit.testing.ports import free_port
 from sse_kit.transports.redis import RedisTransport
 from sse_kit.transports.redis_connections import Place
@@ -275,6 +284,14 @@ def test_tls_is_as_strict_as_the_system() -> None:
     assert place.tls.verify_mode is ssl.CERT_REQUIRED
     with pytest.raises(InvalidSetting, match="is without TLS: write rediss://"):
         RedisTransport("redis://host", ssl=ssl.create_default_context())
+
+
+def test_without_its_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the module is imported."""
+    monkeypatch.setitem(sys.modules, "coredis.connection", None)
+    monkeypatch.delitem(sys.modules, "sse_kit.transports.redis_connections")
+    with pytest.raises(MissingExtra, match=re.escape("pip install 'sse-kit[redis]'")):
+        importlib.import_module("sse_kit.transports.redis_connections")
 
 
 @pytest.mark.parametrize("size", [0, -1, 512 * 1024 * 1024 + 1])

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 """For tests of what does not depend on the event loop."""
 
+WRITTEN = {"appendfsync": "always"}
+"""For a server that is killed and must have lost nothing: it has written before it answers.
+
+With ``everysec`` it answers first while an fsync takes long.
+"""
+
 PATIENCE = 10.0
 TOPICS = ("t",)
 
