@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import math
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
 
 from sse_kit.errors import (
+    InvalidSetting,
     PayloadTooLarge,
     TransportError,
     TransportNotRunning,
@@ -63,6 +65,7 @@ class NatsTransport(LogTransport, SupportsPresence):
     def __init__(self, url: str, **options: Unpack[NatsOptions]) -> None:
         settings = self.nats = NatsSettings(**options)
         self._servers = servers_of(url)
+        _check(settings)
         self._names = Names(settings.namespace)
         traits = Traits(
             shared=True,
@@ -235,3 +238,13 @@ class NatsTransport(LogTransport, SupportsPresence):
             if error.code != NOT_FOUND:
                 raise
             return None
+
+
+def _check(settings: NatsSettings) -> None:
+    keeps, file = settings.retention.max_bytes, settings.credentials
+    if keeps is not None and keeps < 2 * RESERVED:
+        remedy = f"keep {2 * RESERVED} bytes or more: key and topics of a message count too"
+        raise InvalidSetting("retention.max_bytes", keeps, "is less than a message", remedy)
+    if file is not None and not Path(file).is_file():
+        remedy = "give the path of the file that nsc or your provider made"
+        raise InvalidSetting("credentials", file, "is no file", remedy)

@@ -64,7 +64,8 @@ class NatsClient(Client):
             callback(message.subject, Answer(message.headers or {}, message.data))
 
         untyped: Any = self  # a parameter of it is a Future of nobody knows what
-        await untyped.subscribe(subject, cb=take)
+        # Without a limit beyond which it would drop messages: no more comes than was asked for.
+        await untyped.subscribe(subject, cb=take, pending_bytes_limit=0)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002
         # It would try to send the rest to a server that is gone, fail, and tell nobody it closed.

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from sse_kit.transports.contact import Contact
     from sse_kit.transports.nats_client import Answer
 
+LET_GO = 0.1
+"""Seconds for closing what could not be opened."""
+
 API = "$JS.API."
 END_OF_BATCH, NOT_FOUND, NO_RESPONDERS = "204", "404", "503"
 
@@ -161,8 +164,8 @@ class Link:
             await client.follow(f"{self._inbox}.*.*", self._take)
             await client.follow(self._subject, self._take_wake)
         except BaseException as error:
-            with anyio.CancelScope(shield=True), suppress(Exception):
-                await client.close()
+            with anyio.move_on_after(LET_GO, shield=True), suppress(Exception):
+                await client.close()  # after a failed handshake it would wait for ever
             if not isinstance(error, Exception):
                 raise
             raise self._explained(errors[-1] if errors else error) from error

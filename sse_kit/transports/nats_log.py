@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sse_kit.transports.nats_stream import Json, Names, NatsSettings
 
 PAGE_BYTES = 16 * 1024 * 1024
-"""Bytes that one read may bring: nats-py drops what it is more than 128 MiB behind with."""
+"""Bytes that one read may bring; a single record may be larger."""
 
 LAG = 0.005
 """Seconds until a replica that has not yet what its leader has is asked again."""
@@ -194,12 +194,14 @@ class NatsLog:
         """
         try:
             records, is_all = await self.fetch(max(cursor.offset, 1), limit + 1)
+            if records and records[0].position.offset == cursor.offset:
+                if _differ(records[0].position, cursor):
+                    return None
+                del records[0]
+                if not records and not is_all:  # the next one is large, or was taken out
+                    records, is_all = await self.fetch(cursor.offset + 1, limit)
         except NoStream:  # not yet again, or no more: then it is made anew
             return await self._after_all(cursor)
-        if records and records[0].position.offset == cursor.offset:
-            if _differ(records[0].position, cursor):
-                return None
-            del records[0]
         if not records:
             return await self._after_all(cursor)
         first, last = records[0].position, records[-1].position

@@ -41,6 +41,9 @@ Storage: TypeAlias = Literal["file", "memory"]
 RESERVED = 4096
 """Bytes of a message that are left for its key and its topics."""
 
+LARGEST = 32 * 1024 * 1024 - 1024
+"""Bytes: JetStream's files take no record of 32 MiB, whatever ``max_payload`` says."""
+
 KEY_HEADER = "Nats-Msg-Id"
 HEADER = len(f"NATS/1.0\r\n{KEY_HEADER}: \r\n\r\n")
 
@@ -64,7 +67,7 @@ class NatsSettings(LogSettings):
 
     storage: Storage = "file"
     replicas: Annotated[int, Field(ge=1, le=5)] = 1
-    max_message: Annotated[int, Field(ge=2 * RESERVED)] = 1024 * 1024
+    max_message: Annotated[int, Field(ge=2 * RESERVED, le=LARGEST)] = 1024 * 1024
     ssl: SSLContext | None = None
     credentials: Path | str | None = None
 
@@ -93,8 +96,8 @@ class Names:
     """The names of a namespace, which is a token itself."""
 
     def __init__(self, namespace: str) -> None:
-        self.log = f"ssekit-{namespace}"
-        self.nodes = f"ssekit-{namespace}-nodes"
+        self.log = f"ssekit-log-{namespace}"
+        self.nodes = f"ssekit-nodes-{namespace}"
         self.wake = f"ssekit.{namespace}.wake"
         self._prefix = f"ssekit.{namespace}."
 

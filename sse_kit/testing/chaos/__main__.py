@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -76,23 +76,25 @@ def say(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; return 0 if every promise was kept, 1 if one was broken, 2 if it could not be run."""
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
     plan = plan_of(options)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         totals = Totals.load(options.engine, options.state)
         failure = run(options.engine, plan, totals, lambda: totals.save(options.state))
     except (EngineError, SSEKitError, ValueError) as error:
         say(str(error))
         return 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if failure:
         say(failure)
     print(table([totals]) if options.markdown else totals.text())  # noqa: T201
     return 1 if failure or totals.counts.broken else 0
 
 
-def _interrupt(number: int, _: object) -> NoReturn:
-    """End by SIGTERM as by Ctrl-C: nothing that was started is left behind."""
-    raise KeyboardInterrupt(number)
+def _interrupt(_: int, __: object) -> None:
+    """End by SIGTERM as by Ctrl-C, which event loops know: nothing that was started stays."""
+    signal.raise_signal(signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 
 
 class TestNats(TransportConformance):
-    """A stream in files, which is the default."""
-
-    @pytest.fixture
-    def anyio_backend(self) -> str:
-        return "asyncio"
+    """A stream in files, which is the default; on asyncio, see conftest.py."""
 
     @pytest.fixture(autouse=True)
     def use(self, nats_engine: Reachable) -> None:
@@ -31,10 +27,3 @@ class TestNats(TransportConformance):
 
     def make_small(self, namespace: str) -> Transport:
         return NatsTransport(self.url, namespace=namespace, retention=Retention(max_records=50))
-
-
-class TestNatsInMemory(TestNats):
-    """A stream in the server's memory."""
-
-    def make(self, namespace: str) -> Transport:
-        return NatsTransport(self.url, namespace=namespace, storage="memory")
