@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class TestRedis(TransportConformance):
     """The promises."""
 
+    lease = 0.5  # its clock is in milliseconds
+
     @pytest.fixture(autouse=True)
     def use(self, redis_engine: Reachable) -> None:
         self.url = redis_engine.url
