@@ -10,10 +10,10 @@ import anyio
 import pytest
 
 from sse_kit.testing.ports import free_port
-from sse_kit.testing.suite import END, TOPICS, offsets
+from sse_kit.testing.suite import END, TOPICS, TailReader, offsets
 from sse_kit.transports.base import HealthStatus, Publication
 from sse_kit.transports.nats import NatsTransport
-from tests.transports.nats.tools import info_of, plain_client, publish, reading, until
+from tests.transports.nats.tools import info_of, plain_client, publish, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from sse_kit.testing.engines.plugin import OwnNats
 
 pytestmark = pytest.mark.anyio
+
+LONG = 40.0
+"""Seconds: an election alone takes four to nine."""
 
 
 @pytest.fixture
@@ -50,10 +53,11 @@ async def test_the_leader_is_killed_and_nothing_is_lost(
     """What two of three have is acknowledged: another one leads, and everybody goes on."""
     url = ",".join(engine.url for engine in cluster)
     async with NatsTransport(
-        url, namespace=namespace, replicas=3, connect_timeout=20.0, publish_timeout=20.0
+        url, namespace=namespace, replicas=3, connect_timeout=LONG, publish_timeout=LONG
     ) as transport:
-        await until(lambda: _is(transport, HealthStatus.OK))
-        async with reading(transport) as tail:
+        await until(lambda: _is(transport, HealthStatus.OK), patience=LONG)
+        async with transport.tail() as stream:
+            tail = TailReader(stream, LONG)
             async with anyio.create_task_group() as tasks:
                 for first in range(8):
                     tasks.start_soon(publish, transport, range(first, 200, 8))
@@ -63,7 +67,7 @@ async def test_the_leader_is_killed_and_nothing_is_lost(
             records = await tail.until()
         assert sorted(int(record.payload) for record in records) == list(range(200))
         assert offsets(records) == list(range(1, 201))
-        await until(lambda: _is(transport, HealthStatus.DEGRADED))
+        await until(lambda: _is(transport, HealthStatus.DEGRADED), patience=LONG)
         assert f"s{leader}" in (await transport.health()).detail
 
 

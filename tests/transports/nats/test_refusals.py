@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import socket
 import ssl
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,13 @@ import anyio
 import pytest
 
 from sse_kit.config import Retention
-from sse_kit.errors import EngineRefused, InvalidSetting, PublishFailed, WrongEventLoop
+from sse_kit.errors import (
+    EngineRefused,
+    InvalidSetting,
+    MissingExtra,
+    PublishFailed,
+    WrongEventLoop,
+)
 from sse_kit.transports.base import HealthStatus
 from sse_kit.transports.nats import NatsTransport
 from sse_kit.transports.nats_stream import Names
@@ -255,6 +263,14 @@ async def test_replicas_without_a_cluster_are_refused(
 
 
 # What is refused before anything is sent -------------------------------------------------------
+
+
+def test_a_missing_client_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the module is imported: there is nothing to try first."""
+    monkeypatch.setitem(sys.modules, "nats.aio.client", None)
+    monkeypatch.delitem(sys.modules, "sse_kit.transports.nats_client")
+    with pytest.raises(MissingExtra, match=r"nats-py.*sse-kit\[nats\]"):
+        importlib.import_module("sse_kit.transports.nats_client")
 
 
 def test_trio_is_refused(nats_engine: Reachable) -> None:

@@ -48,9 +48,9 @@ async def numbers(reader: TailReader, count: int) -> list[int]:
     return [int(record.payload) for record in await records(reader, count)]
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, patience: float = PATIENCE) -> None:
     """Wait until something outside is so."""
-    with anyio.fail_after(PATIENCE):
+    with anyio.fail_after(patience):
         while not await condition():  # noqa: ASYNC110  no event tells
             await anyio.sleep(0.01)
 
