@@ -20,15 +20,14 @@ It is LIVE (the hub pushes) or in CATCHUP (it pulls)::
 Why nothing is lost or doubled: copying the last record and going LIVE is one step without a pause,
 and ``head`` moves only in :meth:`Hub.apply`, so no record can fall between the two. Resume, a slow
 client and a restarted process are the same path. A gap is never declared from local knowledge where
-an engine can be asked: a client may come from a process that is ahead of this one.
+an engine can be asked: a client may come from a process that is ahead of this one. Who comes with a
+mark, which a fork inside an epoch can be behind, has the head VERIFIED before the ring is used.
 
-``LOCATE`` and ``READ`` are answered through :meth:`Hub.located` and :meth:`Hub.page_read`; the
-asking is done elsewhere (:mod:`sse_kit.replay`). Should the engine be in an epoch, or at an offset,
-that the tail has not reached yet, the subscription is *parked* until the tail gets there.
+Answers come through :meth:`Hub.located` and :meth:`Hub.page_read`; the asking is done elsewhere
+(:mod:`sse_kit.replay`). Where the tail is behind engine or client, the client is *parked*.
 
-How a push is done is up to ``deliver``: by default into the queues; :mod:`sse_kit.dispatch` writes
-to the clients that are idle. It may run an application's code, which may add and discard
-subscriptions, but nothing that calls :meth:`Hub.apply`.
+``deliver`` does the push: by default into the queues; :mod:`sse_kit.dispatch` writes to idle
+clients. It may run an application's code, which may add and discard subscriptions, not ``apply``.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from sse_kit.audience import Audiences
 from sse_kit.codec import encode, load_payload
 from sse_kit.errors import MalformedPayload
 from sse_kit.ring import Ring
-from sse_kit.subscription import Ask, Entry, Locate, Read, push_all
+from sse_kit.subscription import Ask, Entry, Locate, Read, Verify, push_all
 from sse_kit.transports.base import Batch, Gap, GapReason, Position
 
 if TYPE_CHECKING:
@@ -178,10 +177,9 @@ class Hub:
             subscription.wake()
 
     def _reached(self, subscription: Subscription) -> bool:
-        """Tell whether the tail is where a parked subscription stands.
+        """Tell whether the tail is where a parked subscription stands, or is past it.
 
-        Its record may have left the ring since; but an engine that showed less than the tail had
-        seen is not asked again for each batch.
+        An engine that showed less than the tail had seen is not asked again for each batch.
         """
         if self._is_in_ring(subscription):
             return True
@@ -242,6 +240,8 @@ class Hub:
             self._settle(subscription)
         position, ring = subscription.position, self._ring
         if self._is_in_ring(subscription):
+            if subscription.arrives and ring.position.mark is not None and self._replay:
+                return Verify(ring.position, self._turn)
             self._copy_ring(subscription)
             return None
         if position.epoch == ring.epoch and position.offset < ring.floor:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, overload
 import anyio
 
 from sse_kit.errors import TransportError
-from sse_kit.subscription import Ask, Locate
+from sse_kit.subscription import Ask, Locate, Verify
 from sse_kit.transports.base import Gap
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from sse_kit.hub import Hub
-    from sse_kit.subscription import Entry, Question, Subscription
+    from sse_kit.subscription import Entry, Question, Read, Subscription
     from sse_kit.transports.base import Position, Record, SupportsReplay
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,12 @@ class Replayer:
     async def _ask_engine(self, question: Question) -> None:
         if isinstance(question, Locate):
             await self._locate(question)
-            return
+        elif isinstance(question, Verify):
+            await self._verify(question)
+        else:
+            await self._read(question)
+
+    async def _read(self, question: Read) -> None:
         position = question.position
         # The record at a mark is read again: so the page proves that it continues that one.
         again = position.mark is not None and position.offset > 0
@@ -102,6 +107,15 @@ class Replayer:
         entries = _Entries(records, self._hub.ready)
         for subscription in self._waiting[question]:
             self._hub.page_read(subscription, question, page.bounds, entries)
+
+    async def _verify(self, question: Verify) -> None:
+        """Have those who arrive wait for the tail, if it has not come to a fork yet."""
+        is_lost = isinstance(await self._engine.locate(question.position), Gap)
+        for subscription in self._waiting[question]:
+            if is_lost:
+                self._hub.park(subscription, question)
+            else:
+                subscription.arrives = False
 
     async def _locate(self, question: Question) -> None:
         """Have the engine find a position; news of a fork wait until the tail has them too."""

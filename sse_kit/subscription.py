@@ -59,7 +59,15 @@ class Read:
     turn: int
 
 
-Question: TypeAlias = Locate | Read
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Ask the engine whether this, the hub's head, is still part of its log."""
+
+    position: Position
+    turn: int
+
+
+Question: TypeAlias = Locate | Read | Verify
 Step: TypeAlias = Ask | Question
 
 
@@ -113,10 +121,14 @@ class Subscription(_Outlet):
     queue holds at most ``max_items`` records and ``max_bytes`` of frames, but a single record
     always fits. While nothing is queued for a LIVE one and its writer is idle, ``send`` is set, to
     be called past the queue: see :mod:`sse_kit.inline`.
+
+    ``arrives``: it came with a mark, and may know more than the hub: of a fork, behind which the
+    hub's ring still has the records that are lost.
     """
 
     __slots__ = (
         "_accepted",
+        "arrives",
         "audience",
         "live",
         "max_bytes",
@@ -139,6 +151,7 @@ class Subscription(_Outlet):
     ) -> None:
         self.topics = frozenset(topics)
         self.position = start
+        self.arrives = start.mark is not None
         self.audience = Audience(self.topics)
         self.send = None
         self.live = False

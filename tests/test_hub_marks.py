@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import anyio
 import pytest
 
@@ -9,9 +11,12 @@ from sse_kit import Gap, GapReason, MemoryTransport, Position, SSEMessage
 from sse_kit.codec import dump_payload
 from sse_kit.hub import Hub
 from sse_kit.replay import Follower, Replayer
-from sse_kit.subscription import Ask, Entry, Locate, Read, Subscription
+from sse_kit.subscription import Ask, Entry, Locate, Subscription, Verify
 from sse_kit.transports.base import Batch, Publication, Record
 from tests.marked_log import MarkedLog
+
+if TYPE_CHECKING:
+    from sse_kit.subscription import Step
 
 EPOCH = "e"
 
@@ -65,10 +70,12 @@ def test_the_head_and_its_checkpoint_carry_the_mark() -> None:
     assert hub.checkpoint(follow(hub, hub.position)) == at(9)
 
 
-def test_a_mark_that_the_ring_holds_needs_no_engine() -> None:
-    """The client continues from there."""
+def test_who_arrives_with_a_mark_has_the_head_verified() -> None:
+    """The ring holds its record, but what follows there may be lost since: one question, once."""
     hub = make_hub()
     subscription = follow(hub, at(6))
+    assert hub.step(subscription) == Verify(at(9), 1)
+    subscription.arrives = False
     assert hub.step(subscription) is Ask.READY
     assert offsets(subscription) == [7, 8, 9]
 
@@ -93,9 +100,9 @@ def test_another_mark_than_that_of_the_ring_asks_the_engine(offset: int) -> None
 
 
 def test_the_floor_of_the_ring_has_a_mark_too() -> None:
-    """A client that stands right before the ring needs no engine, if its mark is the one."""
+    """A client that stands right before the ring needs no page, if its mark is the one."""
     hub = make_hub(ring_size=3)
-    assert hub.step(follow(hub, at(6))) is Ask.READY
+    assert isinstance(hub.step(follow(hub, at(6))), Verify)
     assert isinstance(hub.step(follow(hub, at(6, "other"))), Locate)
 
 
@@ -127,6 +134,8 @@ def test_a_record_of_the_ring_that_the_engine_denies_waits_for_the_tail() -> Non
     hub.located(subscription, step, at(8, "new"))
     assert hub.step(subscription) is Ask.WAIT
     fork(hub)
+    assert hub.step(subscription) == Verify(at(12, "new"), 2)
+    subscription.arrives = False
     assert hub.step(subscription) is Ask.READY
     assert offsets(subscription) == [9, 10, 11, 12]
 
@@ -177,7 +186,7 @@ class Stage:
         for _ in range(count):
             self.log.append(Publication(("a",), dump_payload(SSEMessage("x"))))
 
-    async def ask(self, start: Position) -> tuple[Subscription, Ask | Locate | Read]:
+    async def ask(self, start: Position) -> tuple[Subscription, Step]:
         """Follow from ``start``, ask the engine once; return what is needed then."""
         async with MemoryTransport(log=self.log) as engine, anyio.create_task_group() as tasks:
             answered = anyio.Event()
@@ -190,6 +199,22 @@ class Stage:
             with anyio.fail_after(5):
                 await answered.wait()
         return subscription, self.hub.step(subscription)
+
+
+@pytest.mark.anyio
+async def test_who_arrives_ahead_of_the_tail_is_not_given_what_is_lost() -> None:
+    """The fork's record is in both histories: what this ring has behind it is lost, and told."""
+    stage = Stage(ring_size=9, sees=False)
+    subscription, step = await stage.ask(stage.old[5])
+    assert (subscription.take(), step) == ([], Ask.WAIT)
+
+
+@pytest.mark.anyio
+async def test_who_arrives_at_a_ring_that_is_right_goes_on() -> None:
+    """The engine knows the head, so it knows all of the ring."""
+    stage = Stage(ring_size=9, sees=True)
+    subscription, _ = await stage.ask(stage.old[5])
+    assert offsets(subscription) == [7, 8, 9, 10, 11, 12]
 
 
 @pytest.mark.anyio

@@ -19,6 +19,13 @@ MARKS = ("tests/test_hub_marks.py",)
 
 MUTANTS = (
     Mutant(
+        "who arrives ahead of the tail is served from the ring",
+        REPLAY,
+        "            if is_lost:\n",
+        "            if is_lost and not subscription.arrives:\n",
+        MARKS,
+    ),
+    Mutant(
         "a pause between the last copy and going live",
         HUB,
         """        if self._enqueue_all(subscription, missing):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sse_kit.errors import PublishFailed, TransportError
+from sse_kit.errors import EngineRefused, TransportError
 from sse_kit.testing.suite import TailReader
-from sse_kit.transports.base import Gap, GapReason, HealthStatus, Position
+from sse_kit.transports.base import Gap, GapReason, HealthStatus, Position, Publication
 from sse_kit.transports.sqlite import SqliteTransport
 from sse_kit.transports.sqlite_file import DatabaseFile
 from tests.transports.sqlite.tools import (
@@ -24,7 +23,6 @@ from tests.transports.sqlite.tools import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
@@ -35,20 +33,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "log.db"
 
 
-@asynccontextmanager
-async def opened(path: Path) -> AsyncGenerator[SqliteTransport]:
-    """Enter a transport that gives up soon."""
-    async with SqliteTransport(path, publish_timeout=0.3) as transport:
-        yield transport
-
-
 async def assert_down(transport: SqliteTransport, sentence: str) -> None:
     health = await transport.health()
     assert health.status is HealthStatus.DOWN
     assert sentence in health.detail
-    with pytest.raises(PublishFailed, match="is not known to be stored") as caught:
-        await publish(transport, 99)
-    assert sentence in caught.value.reason
+    # One attempt: publish would make it again and again, until its time is over.
+    with pytest.raises(EngineRefused) as caught:
+        await transport.append([Publication(("t",), b"99", "key")])
+    assert sentence in str(caught.value)
     with pytest.raises(TransportError, match=r"log\.db"):
         await transport.read(0, limit=1)
 
@@ -56,7 +48,7 @@ async def assert_down(transport: SqliteTransport, sentence: str) -> None:
 async def test_a_deleted_file_is_told_and_not_made_anew(path: Path) -> None:
     """A volume that is not there must not be hidden; what comes back goes on as it was."""
     folder = path.parent
-    async with opened(path) as transport:
+    async with SqliteTransport(path) as transport:
         await publish(transport, 1)
         move(path, path.with_name("away.db"))
         await assert_down(transport, "the file is gone): put it back, or stop and start all")
@@ -69,7 +61,7 @@ async def test_a_deleted_file_is_told_and_not_made_anew(path: Path) -> None:
 
 async def assert_follows(path: Path, patience: float = PATIENCE) -> None:
     other = path.with_name("other.db")
-    async with opened(path) as transport:
+    async with SqliteTransport(path) as transport:
         end = (await publish(transport, 1, 2, 3))[-1]
         async with transport.tail() as stream:
             reader = TailReader(stream, patience)
@@ -111,7 +103,7 @@ async def test_a_link_that_is_switched_is_followed(path: Path) -> None:
     await fill(path.with_name("one.db"), 1)
     await fill(path.with_name("two.db"), 21)
     link(path, "one.db")
-    async with opened(path) as transport:
+    async with SqliteTransport(path) as transport:
         await publish(transport, 2)
         link(path, "two.db")
         await publish(transport, 22)
@@ -155,7 +147,7 @@ async def test_a_look_before_the_commit_is_too_early(
 
 async def test_a_deleted_write_ahead_log_is_told(path: Path) -> None:
     """Nothing more is taken, and what was acknowledged is there after a restart."""
-    async with opened(path) as transport:
+    async with SqliteTransport(path) as transport:
         await publish(transport, 1, 2)
         part(path, "-wal").unlink()
         await assert_down(transport, "its -wal was deleted or replaced while it was open")
@@ -165,7 +157,7 @@ async def test_a_deleted_write_ahead_log_is_told(path: Path) -> None:
 async def test_a_database_beside_the_log_of_another_is_told(path: Path) -> None:
     """Put in place without care, it would be mixed with what the -wal of the old one holds."""
     await fill(path, 1)
-    async with opened(path) as transport:
+    async with SqliteTransport(path) as transport:
         old = backup(path, path.with_name("old.db"))
         await publish(transport, 2)
         old.rename(path)

@@ -128,7 +128,7 @@ async def test_a_record_beyond_the_end_is_in_nobodys_way(path: Path) -> None:
 
 async def test_a_deleted_log_is_told(path: Path) -> None:
     """A namespace that was taken away is no empty one."""
-    async with SqliteTransport(path, publish_timeout=0.3) as transport:
+    async with SqliteTransport(path) as transport:
         execute(path, "DELETE FROM log")
         health = await transport.health()
     assert health.status is HealthStatus.DOWN
