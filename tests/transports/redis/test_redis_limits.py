@@ -163,7 +163,7 @@ async def test_the_servers_limit_is_that_of_a_word(own_redis: OwnRedis, namespac
     limit = 1024 * 1024
     engine = own_redis(config={"proto-max-bulk-len": str(limit + 1)})
     async with RedisTransport(
-        engine.url, namespace=namespace, max_payload=limit + 1, publish_timeout=0.5
+        engine.url, namespace=namespace, max_payload=limit + 1, publish_timeout=1.5
     ) as transport:
         await transport.publish(Publication(TOPICS, bytes(limit + 1)))
         engine.command("CONFIG", "SET", "proto-max-bulk-len", str(limit))
@@ -172,12 +172,13 @@ async def test_the_servers_limit_is_that_of_a_word(own_redis: OwnRedis, namespac
         await transport.publish(Publication(TOPICS, bytes(limit)))
 
 
+@ASYNCIO
 async def test_a_full_server_fails_a_publish_and_goes_on_afterwards(
     own_redis: OwnRedis, namespace: str
 ) -> None:
     """Nothing of it is stored, reading works, and health told it before."""
     engine = own_redis()
-    async with RedisTransport(engine.url, publish_timeout=0.3, namespace=namespace) as transport:
+    async with RedisTransport(engine.url, publish_timeout=1.5, namespace=namespace) as transport:
         await publish(transport, [1])
         engine.command("CONFIG", "SET", "maxmemory", "1mb")
         assert "raise maxmemory" in (await transport.health()).detail

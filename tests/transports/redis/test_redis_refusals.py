@@ -106,7 +106,7 @@ async def test_a_primary_that_becomes_a_replica_fails_to_publish(
 ) -> None:
     """Until it is a primary again; health tells."""
     engine, primary = own_redis(), own_redis()
-    async with RedisTransport(engine.url, namespace=namespace, publish_timeout=0.5) as transport:
+    async with RedisTransport(engine.url, namespace=namespace, publish_timeout=1.5) as transport:
         await publish(transport, [1])
         engine.command("REPLICAOF", "127.0.0.1", str(primary.port))
         with pytest.raises(PublishFailed, match="replica"):
@@ -144,7 +144,7 @@ async def test_a_user_who_may_not_append_fails_to_publish(own_redis: OwnRedis) -
     engine = own_redis()
     engine.command("ACL", "SETUSER", "app", "on", ">pw", "~{ssekit:*", "+@all", "-xadd")
     with pytest.raises(PublishFailed, match="xadd"):
-        await enter(f"redis://app:pw@127.0.0.1:{engine.port}/0", publish_timeout=0.3)
+        await enter(f"redis://app:pw@127.0.0.1:{engine.port}/0", publish_timeout=1.5)
 
 
 @ASYNCIO
