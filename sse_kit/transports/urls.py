@@ -27,6 +27,7 @@ _OURS = {
     "rediss": "sse_kit.transports.redis:RedisTransport",
     "valkey": "sse_kit.transports.redis:RedisTransport",
     "valkeys": "sse_kit.transports.redis:RedisTransport",
+    "unix": "sse_kit.transports.redis:RedisTransport",
     "nats": "sse_kit.transports.nats:NatsTransport",
     "tls": "sse_kit.transports.nats:NatsTransport",
     "postgresql": "sse_kit.transports.postgres:PostgresTransport",
