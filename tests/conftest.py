@@ -37,8 +37,12 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return name
 
 
-REAL = ("browser", "servers", "demo", "monitor", "page")
-"""Folders whose tests run real browsers, servers and Node beside each other."""
+ENGINES = ("redis", "nats", "postgres", "sqlite")
+REAL = (
+    *("browser", "servers", "demo", "monitor", "page", "chaos", "engines"),
+    *(f"transports/{engine}" for engine in ENGINES),
+)
+"""Folders whose tests run real browsers, servers, engines and Node beside each other."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,5 +54,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     tests = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(tests).parts[0] in REAL:
+        folder = item.path.parent.relative_to(tests)
+        if any(folder.is_relative_to(real) for real in REAL):
             item.add_marker(pytest.mark.flaky(reruns=1))
