@@ -156,7 +156,7 @@ MUTANTS = (
         SUBSCRIPTION,
         "Position(epoch, offset - 1, entry.before)",
         "Position(epoch, offset - 1)",
-        WORLDS,
+        MARKS,
     ),
     Mutant(
         "a fork is told while the ring is of the lost history",
