@@ -77,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run; return 0 if every promise was kept, 1 if one was broken, 2 if it could not be run."""
     options = parser().parse_args(arguments)
     plan = plan_of(options)
+    # Ours even where a shell has it ignored, as it does for what runs in its background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         totals = Totals.load(options.engine, options.state)
