@@ -107,7 +107,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
     """SIGTERM, as ``timeout`` sends it, ends apps and engine, also in a shell's background."""
     arguments = ("-m", "sse_kit.testing.chaos", "--engine", "sqlite", "--round-faults", "1")
     with subprocess.Popen(
-        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, *arguments, "--no-lossy"],
+        ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, *arguments, "--no-lossy"],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
