@@ -226,6 +226,20 @@ def test_a_position_of_another_epoch_is_translated_without_a_word() -> None:
     assert reader.subscription.live
 
 
+def test_a_page_that_was_asked_for_in_an_older_epoch_is_not_taken() -> None:
+    """The log went on as another one meanwhile: the reader is to be located first."""
+    hub = make_hub(ring_size=1)
+    hub.apply(batch(1, 9))
+    reader = Reader(hub, at(2))
+    step = hub.step(reader.subscription)
+    assert isinstance(step, Read)
+    hub.apply(Rebase(EPOCH, "new", 9))
+    page = tuple(hub.ready(record(each, epoch="new")) for each in (3, 4))
+    hub.page_read(reader.subscription, step, Bounds("new", 1, 9), page)
+    assert reader.take() == []
+    assert isinstance(hub.step(reader.subscription), Locate)
+
+
 def test_trimmed_records_are_counted() -> None:
     """The gap says how many records of all topics are gone, and resumes before the first kept."""
     hub = make_hub(ring_size=1)

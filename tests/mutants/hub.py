@@ -13,9 +13,10 @@ REPLAY = "sse_kit.replay"
 SUBSCRIPTION = "sse_kit.subscription"
 AUDIENCE = "sse_kit.audience"
 
-WORLDS = ("tests/test_two_hubs.py",)
 STEPS = ("tests/test_hub.py",)
 MARKS = ("tests/test_hub_marks.py",)
+WORLDS = (*STEPS, *MARKS, "tests/test_two_hubs.py")
+"""Each world is one of many: a fault that few of them meet is met by a step too."""
 
 MUTANTS = (
     Mutant(
@@ -92,7 +93,7 @@ MUTANTS = (
         HUB,
         "if not bounds.epoch == position.epoch == self._ring.epoch:",
         "if bounds.epoch != self._ring.epoch:",
-        WORLDS,
+        STEPS,
     ),
     Mutant(
         "an answer that came too late is taken",
