@@ -39,8 +39,8 @@ CORE = ("messages", "codec", "states", "subscription", "overflow", "audience", "
 """The modules without I/O: every branch of them is tested."""
 
 
-ENGINE_TESTS = ("tests/chaos", "tests/engines", "tests/transports")
-"""They wait for engines more than they compute."""
+OUTWARD_TESTS = ("tests/browser", "tests/chaos", "tests/engines", "tests/transports")
+"""They wait for a browser and for engines more than they compute."""
 
 
 def main(arguments: list[str]) -> None:
@@ -78,19 +78,19 @@ def check() -> None:
 
 
 def run_tests() -> None:
-    """Run the tests with coverage, those of the engines beside the others."""
+    """Run the tests with coverage, those that wait beside those that compute."""
     pytest = ("-m", "coverage", "run", "--parallel-mode", "-m", "pytest", "--durations=10")
     with tempfile.TemporaryFile("w+") as output:
-        command = [str(PYTHON), *pytest, *ENGINE_TESTS]
+        command = [str(PYTHON), *pytest, *OUTWARD_TESTS]
         beside = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         try:
-            run("tests", *pytest, *(f"--ignore={folder}" for folder in ENGINE_TESTS))
+            run("tests", *pytest, *(f"--ignore={folder}" for folder in OUTWARD_TESTS))
         finally:
             code = beside.wait()
             output.seek(0)
-            print(f"==> tests: {' '.join(ENGINE_TESTS)}", output.read(), sep="\n", flush=True)
+            print(f"==> tests: {' '.join(OUTWARD_TESTS)}", output.read(), sep="\n", flush=True)
     if code:
-        sys.exit(f"==> tests of the engines failed (exit code {code})")
+        sys.exit(f"==> tests of browser and engines failed (exit code {code})")
 
 
 def test(*arguments: str) -> None:

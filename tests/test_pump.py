@@ -392,4 +392,14 @@ async def test_nothing_waits_longer_than_the_last_round_took(
             rounds.now += 0.001
     assert sum(rounds.given) == turns
     assert max(rounds.given) <= longest / 0.001 + 2
-    assert len(rounds.given) < turns / 3
+
+
+@pytest.mark.parametrize("anyio_backend", ASYNCIO.values(), ids=ASYNCIO)
+async def test_what_keeps_coming_waits_as_long_as_it_may(rounds: Rounds) -> None:
+    """And not for shorter, so that few rounds carry much."""
+    rounds.cost = 1.0
+    async with rounds.running():
+        for _ in range(100):
+            await rounds.come()
+            rounds.now += 0.001
+    assert max(rounds.given) >= pump_module.PATIENCE / 0.001
