@@ -13,7 +13,8 @@ from sse_kit.testing.ports import free_port
 from sse_kit.testing.suite import END, TOPICS, TailReader, offsets
 from sse_kit.transports.base import HealthStatus, Publication
 from sse_kit.transports.nats import NatsTransport
-from tests.transports.nats.tools import info_of, plain_client, publish, until
+from tests.transports.nats.tools import info_of, plain_client, until
+from tests.transports.tools import publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

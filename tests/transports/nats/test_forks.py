@@ -17,15 +17,8 @@ from sse_kit.transports import nats_log
 from sse_kit.transports.base import Gap, GapReason, Position
 from sse_kit.transports.nats import NatsTransport
 from sse_kit.transports.nats_stream import Names
-from tests.transports.nats.tools import (
-    api,
-    info_of,
-    numbers,
-    plain_client,
-    publish,
-    reading,
-    records,
-)
+from tests.transports.nats.tools import api, info_of, plain_client
+from tests.transports.tools import numbers, publish, reading, records
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,24 +12,15 @@ import pytest
 from sse_kit.errors import EngineUnavailable, PublishFailed
 from sse_kit.testing import FaultProxy
 from sse_kit.testing.ports import free_port
-from sse_kit.testing.suite import END, TOPICS, numbered, offsets
+from sse_kit.testing.suite import numbered
 from sse_kit.transports import nats_stream
-from sse_kit.transports.base import HealthStatus, Position, Publication
+from sse_kit.transports.base import HealthStatus, Position
 from sse_kit.transports.nats import NatsTransport
 from sse_kit.transports.nats_stream import Names
-from tests.transports.nats.tools import (
-    PATIENCE,
-    api,
-    numbers,
-    plain_client,
-    publish,
-    reading,
-    until,
-)
+from tests.transports.nats.tools import api, plain_client, until
+from tests.transports.tools import PATIENCE, check_once, numbers, publish, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from nats.aio.client import Client
 
     from sse_kit.testing.engines import NatsEngine, Reachable
@@ -39,27 +30,6 @@ pytestmark = pytest.mark.anyio
 
 QUICK = 0.2
 """Seconds after which an answer counts as lost."""
-
-
-async def check_once(
-    transport: NatsTransport, trouble: Callable[[], Awaitable[None]], times: int
-) -> None:
-    """Assert that what is published while ``trouble`` comes is stored, and read, once, in order."""
-
-    async def make_trouble() -> None:
-        for _ in range(times):
-            await trouble()
-            await transport.publish(numbered(0, key="the same"))
-
-    async with reading(transport) as tail:
-        async with anyio.create_task_group() as tasks:
-            for first in range(16):
-                tasks.start_soon(publish, transport, range(1 + first, 401, 16))
-            tasks.start_soon(make_trouble)
-        await transport.publish(Publication(TOPICS, END))
-        records = await tail.until()
-    assert sorted(int(record.payload) for record in records) == list(range(401))
-    assert offsets(records) == list(range(1, 402))
 
 
 async def test_kill_9_under_load_loses_nothing(own_nats: OwnNats, namespace: str) -> None:

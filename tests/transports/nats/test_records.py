@@ -15,7 +15,7 @@ from sse_kit.codec import load_payload
 from sse_kit.config import Retention
 from sse_kit.errors import InvalidSetting, MalformedPayload, PayloadTooLarge
 from sse_kit.testing.strategies import publications
-from sse_kit.testing.suite import fresh_namespace, numbered, offsets
+from sse_kit.testing.suite import TOPICS, fresh_namespace, numbered, offsets
 from sse_kit.transports.base import GapReason, Position, Publication
 from sse_kit.transports.nats import NatsTransport
 from sse_kit.transports.nats_stream import (
@@ -31,16 +31,8 @@ from sse_kit.transports.nats_stream import (
     record_of,
     size_of,
 )
-from tests.transports.nats.tools import (
-    PATIENCE,
-    TOPICS,
-    api,
-    numbers,
-    plain_client,
-    publish,
-    reading,
-    until,
-)
+from tests.transports.nats.tools import api, plain_client, until
+from tests.transports.tools import PATIENCE, numbers, publish, reading
 
 if TYPE_CHECKING:
     from sse_kit.testing.engines import Reachable

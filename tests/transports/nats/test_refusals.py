@@ -25,8 +25,9 @@ from sse_kit.errors import (
 from sse_kit.transports.base import HealthStatus
 from sse_kit.transports.nats import NatsTransport
 from sse_kit.transports.nats_stream import Names
-from tests.transports.nats.tools import api, info_of, plain_client, publish
+from tests.transports.nats.tools import api, info_of, plain_client
 from tests.transports.nats.trust import Trust
+from tests.transports.tools import publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

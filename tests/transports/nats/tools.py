@@ -9,43 +9,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import nats
 
-from sse_kit.testing.suite import TailReader
-from sse_kit.transports.base import Publication
 from sse_kit.transports.nats_stream import Names
+from tests.transports.tools import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from nats.aio.client import Client
-
-    from sse_kit.transports.base import Position, Record, Transport
-
-PATIENCE = 10.0
-TOPICS = ("t",)
-
-
-async def publish(transport: Transport, numbers: Iterable[int]) -> list[Position]:
-    """Publish numbers one after the other; their positions."""
-    publications = (Publication(TOPICS, b"%d" % number) for number in numbers)
-    return [(await transport.publish(one)).position for one in publications]
-
-
-@asynccontextmanager
-async def reading(
-    transport: Transport, after: Position | None = None
-) -> AsyncGenerator[TailReader]:
-    async with transport.tail(after) as stream:
-        yield TailReader(stream, PATIENCE)
-
-
-async def records(reader: TailReader, count: int) -> list[Record]:
-    """Read so many records."""
-    return [await reader.record() for _ in range(count)]
-
-
-async def numbers(reader: TailReader, count: int) -> list[int]:
-    """Read so many records; their numbers."""
-    return [int(record.payload) for record in await records(reader, count)]
 
 
 async def until(condition: Callable[[], Awaitable[bool]], *, patience: float = PATIENCE) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sse_kit.transports.redis import RedisSettings, RedisTransport
-from tests.transports.redis.tools import ASYNCIO, publish
+from tests.transports.redis.tools import ASYNCIO
+from tests.transports.tools import publish
 
 if TYPE_CHECKING:
     from sse_kit.testing.engines import Reachable

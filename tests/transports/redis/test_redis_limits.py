@@ -16,17 +16,8 @@ from sse_kit.transports.base import Gap, GapReason, HealthStatus, Position, Publ
 from sse_kit.transports.presence import SupportsPresence
 from sse_kit.transports.redis import RedisTransport
 from sse_kit.transports.redis_entries import View
-from tests.transports.redis.tools import (
-    ASYNCIO,
-    PATIENCE,
-    WRITTEN,
-    command,
-    key,
-    numbers,
-    publish,
-    reading,
-    until,
-)
+from tests.transports.redis.tools import ASYNCIO, WRITTEN, command, key, until
+from tests.transports.tools import PATIENCE, numbers, publish, reading
 
 if TYPE_CHECKING:
     from sse_kit.testing.engines import Reachable

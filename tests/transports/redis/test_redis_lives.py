@@ -12,16 +12,8 @@ from sse_kit.transports import redis
 from sse_kit.transports.base import Gap, GapReason, Position, Rebase
 from sse_kit.transports.redis import RedisTransport
 from sse_kit.transports.redis_entries import following
-from tests.transports.redis.tools import (
-    ASYNCIO,
-    WRITTEN,
-    blocked,
-    mutant,
-    numbers,
-    publish,
-    reading,
-    until,
-)
+from tests.transports.redis.tools import ASYNCIO, WRITTEN, blocked, mutant, until
+from tests.transports.tools import numbers, publish, reading
 
 if TYPE_CHECKING:
     from sse_kit.testing.engines import RedisEngine

@@ -13,27 +13,15 @@ from coredis.retry import NoRetryPolicy
 
 from sse_kit.errors import EngineUnavailable, TransportError
 from sse_kit.testing import FaultProxy
-from sse_kit.testing.suite import END, TOPICS, numbered, offsets
+from sse_kit.testing.suite import TOPICS, numbered
 from sse_kit.transports import redis, redis_entries
 from sse_kit.transports.base import HealthStatus, Publication
 from sse_kit.transports.redis import RedisTransport
 from sse_kit.transports.redis_connections import Line, Place
-from tests.transports.redis.tools import (
-    ASYNCIO,
-    PATIENCE,
-    WRITTEN,
-    blocked,
-    mutant,
-    numbers,
-    publish,
-    reading,
-    rest,
-    until,
-)
+from tests.transports.redis.tools import ASYNCIO, WRITTEN, blocked, mutant, rest, until
+from tests.transports.tools import PATIENCE, check_once, numbers, publish, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from sse_kit.testing.engines import Reachable, RedisEngine
     from sse_kit.testing.engines.plugin import OwnRedis
 
@@ -48,32 +36,6 @@ IDLE = 1.0
 NO_MEMORY = mutant(("local known = redis.call('GET', key)", "local known = false"))
 
 
-async def publish_from_many(transport: RedisTransport, count: int) -> None:
-    async with anyio.create_task_group() as tasks:
-        for first in range(16):
-            tasks.start_soon(publish, transport, range(first, count, 16))
-
-
-async def check_once(
-    transport: RedisTransport, trouble: Callable[[], Awaitable[None]], times: int
-) -> None:
-    """Assert that what is published while ``trouble`` comes is stored, and read, once, in order."""
-
-    async def make_trouble() -> None:
-        for _ in range(times):
-            await trouble()
-            await transport.publish(numbered(0, key="the same"))
-
-    async with reading(transport) as tail:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(publish_from_many, transport, 400)
-            tasks.start_soon(make_trouble)
-        await transport.publish(Publication(TOPICS, END))
-        records = await rest(tail)
-    assert sorted(int(record.payload) for record in records) == sorted([0, *range(400)])
-    assert offsets(records) == list(range(1, 402))
-
-
 async def test_kill_9_under_load_loses_nothing(own_redis: OwnRedis, namespace: str) -> None:
     """With ``appendfsync always``, what was answered is there afterwards, and once."""
     engine = own_redis(config=WRITTEN)
@@ -83,7 +45,7 @@ async def test_kill_9_under_load_loses_nothing(own_redis: OwnRedis, namespace: s
         engine.start()
 
     async with RedisTransport(engine.url, namespace=namespace) as transport:
-        await check_once(transport, kill, 3)
+        await check_once(transport, kill, 3, rest=rest)
 
 
 async def test_cut_connections_lose_and_double_nothing(
@@ -96,7 +58,7 @@ async def test_cut_connections_lose_and_double_nothing(
             proxy.cut()
 
         async with RedisTransport(proxy.url, namespace=namespace) as transport:
-            await check_once(transport, cut, 10)
+            await check_once(transport, cut, 10, rest=rest)
 
 
 async def check_answer_lost(engine: RedisEngine, namespace: str) -> None:
@@ -168,7 +130,7 @@ async def test_a_script_cache_may_be_flushed_at_any_moment(
 
     async with RedisTransport(engine.url, namespace=namespace) as transport:
         epoch = (await transport.bounds()).epoch
-        await check_once(transport, flush, 20)
+        await check_once(transport, flush, 20, rest=rest)
         assert (await transport.bounds()).epoch == epoch
 
 

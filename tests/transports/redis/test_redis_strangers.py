@@ -15,16 +15,8 @@ from sse_kit.testing.suite import numbered
 from sse_kit.transports import redis
 from sse_kit.transports.base import Gap, GapReason, Position
 from sse_kit.transports.redis import RedisTransport
-from tests.transports.redis.tools import (
-    ASYNCIO,
-    command,
-    key,
-    mutant,
-    numbers,
-    publish,
-    reading,
-    until,
-)
+from tests.transports.redis.tools import ASYNCIO, command, key, mutant, until
+from tests.transports.tools import numbers, publish, reading
 
 if TYPE_CHECKING:
     from sse_kit.testing.engines import Reachable

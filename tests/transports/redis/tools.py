@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -11,15 +10,16 @@ import pytest
 
 from sse_kit.testing.engines import RedisEngine
 from sse_kit.testing.suite import END, TailReader
-from sse_kit.transports.base import Gap, Publication, Rebase
+from sse_kit.transports.base import Gap, Rebase
 from sse_kit.transports.redis import PUBLISH
 from sse_kit.transports.redis_connections import Script
+from tests.transports.tools import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
+    from collections.abc import Callable
 
     from sse_kit.testing.engines import Reachable
-    from sse_kit.transports.base import Position, Record, Transport
+    from sse_kit.transports.base import Record
 
 ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 """For tests of what does not depend on the event loop."""
@@ -29,9 +29,6 @@ WRITTEN = {"appendfsync": "always"}
 
 With ``everysec`` it answers first while an fsync takes long.
 """
-
-PATIENCE = 10.0
-TOPICS = ("t",)
 
 
 def key(namespace: str, name: str) -> str:
@@ -52,25 +49,6 @@ def command(engine: Reachable, *words: str) -> str:
     if not isinstance(engine, RedisEngine):
         pytest.skip(f"{engine.url} is somebody else's: unset SSE_KIT_REDIS_URL")
     return engine.command(*words)
-
-
-async def publish(transport: Transport, numbers: Iterable[int]) -> list[Position]:
-    """Publish numbers one after the other; their positions."""
-    publications = (Publication(TOPICS, b"%d" % number) for number in numbers)
-    return [(await transport.publish(one)).position for one in publications]
-
-
-@asynccontextmanager
-async def reading(
-    transport: Transport, after: Position | None = None
-) -> AsyncGenerator[TailReader]:
-    async with transport.tail(after) as stream:
-        yield TailReader(stream, PATIENCE)
-
-
-async def numbers(reader: TailReader, count: int) -> list[int]:
-    """Read so many records; their numbers."""
-    return [int((await reader.record()).payload) for _ in range(count)]
 
 
 async def rest(reader: TailReader) -> list[Record]:
