@@ -79,9 +79,15 @@ class NatsClient(Client):
 
 
 def servers_of(url: str) -> list[str]:
-    """Return the servers of a URL, each as a URL of its own."""
+    """Return the servers of a URL, each as a URL of its own, its scheme in lower case."""
+    first, *others = url.split(",")
+    if "@" not in first and any("@" in each for each in others):
+        problem = "names a user with a later server, but none with the first"
+        remedy = "write a comma in a password as %2C, and the user with every server"
+        raise InvalidSetting("url", "…", problem, remedy)
     scheme = url.partition("://")[0]
-    servers = [each if "://" in each else f"{scheme}://{each}" for each in url.split(",")]
+    places = (each.rpartition("://") for each in (first, *others))
+    servers = [f"{(own or scheme).lower()}://{place}" for own, _, place in places]
     if not all(map(_is_server, servers)):
         shown = ",".join(each.rpartition("@")[2] for each in servers)
         remedy = "write nats://host:4222 or tls://…, several separated by commas"

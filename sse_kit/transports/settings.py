@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypedDict
+from typing import Annotated, Self, TypedDict
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sse_kit.config import Retention, Seconds, Settings
+from sse_kit.errors import InvalidSetting
 
 
 class LogSettings(Settings):
@@ -25,6 +26,19 @@ class LogSettings(Settings):
     publish_timeout: Seconds = 10.0
     request_timeout: Seconds = 2.0
     connect_timeout: Annotated[float, Field(ge=0)] | None = 5.0
+
+    @property
+    def window(self) -> float:
+        """Seconds for which a key is remembered, if anything else bounds them too."""
+        return self.dedup_window
+
+    @model_validator(mode="after")
+    def _keys_outlive_retries(self) -> Self:
+        if self.window <= self.publish_timeout:
+            problem = f"is not longer than publish_timeout, {self.publish_timeout:g} s"
+            remedy = "make it longer, or that one shorter: else a retry could be stored twice"
+            raise InvalidSetting("dedup_window", self.window, problem, remedy)
+        return self
 
 
 class LogOptions(TypedDict, total=False):

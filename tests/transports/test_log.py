@@ -253,7 +253,13 @@ def test_whatever_fails_the_log_is_what_was_published(
 
 @pytest.mark.parametrize(
     "settings",
-    [{"namespace": "a b"}, {"namespace": ""}, {"dedup_window": 0.0}, {"request_timeout": -1.0}],
+    [
+        {"namespace": "a b"},
+        {"namespace": ""},
+        {"dedup_window": 0.0},
+        {"dedup_window": 10.0, "publish_timeout": 10.0},
+        {"request_timeout": -1.0},
+    ],
 )
 def test_a_setting_outside_its_range_is_refused(settings: dict[str, Any]) -> None:
     """At construction, by name."""

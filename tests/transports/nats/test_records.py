@@ -257,8 +257,10 @@ async def test_retention_by_count_and_by_bytes(
 @pytest.mark.anyio
 async def test_retention_by_age(nats_engine: Reachable, namespace: str) -> None:
     """An empty log remembers where it was, and its end keeps its mark."""
-    keep = Retention(max_age=0.5)
-    async with NatsTransport(nats_engine.url, namespace=namespace, retention=keep) as transport:
+    url, keep = nats_engine.url, Retention(max_age=1.1)
+    async with NatsTransport(
+        url, namespace=namespace, retention=keep, publish_timeout=1.0
+    ) as transport:
         positions = await publish(transport, range(3))
         marked = (await transport.bounds()).end
 
@@ -273,14 +275,16 @@ async def test_retention_by_age(nats_engine: Reachable, namespace: str) -> None:
             assert await transport.locate(positions[0]) == positions[0]
             assert (await publish(transport, [3]))[0].offset == 4
             assert await numbers(tail, 1) == [3]
-        assert transport.traits.dedup_window == 0.5
+        assert transport.traits.dedup_window == 1.1
 
 
 @pytest.mark.anyio
 async def test_a_key_is_known_for_the_window(nats_engine: Reachable, namespace: str) -> None:
     """After it the same key is another publication."""
-    transport = NatsTransport(nats_engine.url, namespace=namespace, dedup_window=0.3)
-    async with transport:
+    url = nats_engine.url
+    async with NatsTransport(
+        url, namespace=namespace, dedup_window=1.1, publish_timeout=1.0
+    ) as transport:
         assert not (await transport.publish(numbered(1, key="k"))).duplicate
         assert (await transport.publish(numbered(1, key="k"))).duplicate
 

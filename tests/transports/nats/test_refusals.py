@@ -126,15 +126,15 @@ async def test_tls_needs_the_right_authority(own_nats: OwnNats, namespace: str) 
         await check_refused(NatsTransport(url, namespace=namespace), "certificate", "cafile")
 
 
-@pytest.mark.parametrize("way", ["scheme", "context"])
+@pytest.mark.parametrize("way", ["tls://", "TLS://", "context"])
 async def test_without_tls_no_password_is_sent(own_nats: OwnNats, namespace: str, way: str) -> None:
     """A server that does not ask for TLS, or whoever is in between, is told nothing."""
     engine = own_nats(password=WORD)
-    if way == "scheme":
-        transport = NatsTransport(engine.url.replace("nats://", "tls://"), namespace=namespace)
-    else:
+    if way == "context":
         context = ssl.create_default_context()
         transport = NatsTransport(engine.url, namespace=namespace, ssl=context)
+    else:
+        transport = NatsTransport(engine.url.replace("nats://", way), namespace=namespace)
     await check_refused(transport, "does not ask for TLS", "tls block")
 
 
@@ -296,7 +296,7 @@ def test_trio_is_refused(nats_engine: Reachable) -> None:
         "nats://host:70000",
         "nats://host?x=1",
         "nats://host,",
-        "nats://host,redis://user:secret@other",
+        "nats://user:secret@host,redis://user:secret@other",
         "nats://[::1",
     ],
 )
@@ -305,6 +305,16 @@ def test_a_url_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(InvalidSetting, match="no address of NATS") as caught:
         NatsTransport(url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["nats://user:sec,ret@host", "nats://sec,ret@host", "tls://one,tls://sec:ret@two"]
+)
+def test_a_comma_in_a_password_is_refused(url: str) -> None:
+    """It would be dialled as a host, and logged."""
+    with pytest.raises(InvalidSetting, match="%2C") as caught:
+        NatsTransport(url)
+    assert "sec" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,9 @@ async def test_a_key_is_remembered_for_its_window_and_forgotten(url: str, namesp
         await trimmed_to(transport, 2)
         again = await transport.publish(numbered(1))
         assert (again.duplicate, again.position) == (True, first.position)
-    brief = PostgresTransport(url, namespace=namespace, retention=keep, dedup_window=0.001)
+    brief = PostgresTransport(
+        url, namespace=namespace, retention=keep, dedup_window=0.001, publish_timeout=0.0005
+    )
     async with await connect(url) as connection:
         late = await brief.publish(numbered(1), connection=connection)
     assert (late.duplicate, late.position.offset) == (False, 3)

@@ -127,7 +127,9 @@ async def test_without_an_age_the_log_does_not_expire(
 async def test_keys_are_remembered_for_the_window(redis_engine: Reachable, namespace: str) -> None:
     """After it the same key is another publication."""
     url = redis_engine.url
-    async with RedisTransport(url, namespace=namespace, dedup_window=0.1) as transport:
+    async with RedisTransport(
+        url, namespace=namespace, dedup_window=1.1, publish_timeout=1.0
+    ) as transport:
         await transport.publish(numbered(1, key="k"))
         await until(lambda: command(redis_engine, "EXISTS", key(namespace, "k:k")) == "0")
         again = await transport.publish(numbered(1, key="k"))
