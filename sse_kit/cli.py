@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code: 0, 1 for what could not be done, 2 for a misuse."""
     options = _parser().parse_args(arguments)
     try:
-        transport = _transport(options.transport, options.namespace)
+        transport = transport_from_url(options.transport, namespace=options.namespace)
         _demo(options.host, options.port, transport, browser=options.open)
     except (MissingExtra, InvalidSetting, TransportError, _CannotListen) as error:
         sys.stderr.write(f"sse-kit: {error}\n")
@@ -101,11 +101,6 @@ class _CannotListen(Exception):
             f"cannot listen on {self.host!r}, port {self.port} ({self.reason}): stop what "
             f"listens there, or choose others with --host and --port (0 takes a free port)"
         )
-
-
-def _transport(url: str, namespace: str) -> Transport:
-    shared = {} if url.lower().startswith("memory:") else {"namespace": namespace}
-    return transport_from_url(url, **shared)
 
 
 def _demo(host: str, port: int, transport: Transport, *, browser: bool) -> None:

@@ -85,8 +85,8 @@ SUBJECTS = (
 
 
 async def _measure(subject: Subject, url: str, seconds: float) -> Result:
-    options = {} if subject.name == "memory" else {"namespace": f"b{secrets.token_hex(8)}"}
-    transport = cast("Replaying", transport_from_url(url, retention=KEPT, **options))
+    namespace = f"b{secrets.token_hex(8)}"
+    transport = cast("Replaying", transport_from_url(url, namespace=namespace, retention=KEPT))
     if isinstance(transport, SupportsSetup):
         await transport.setup()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Self, TypedDict
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, model_validator
 
@@ -53,9 +52,8 @@ class LogOptions(TypedDict, total=False):
 
 
 def redacted(url: str) -> str:
-    """Return ``url`` as it may be logged: without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    """Return ``url`` as it may be logged: without its password, also if it is no URL."""
+    head, at, place = url.rpartition("@")
+    scheme, separator, user = head.rpartition("://")
+    name, colon, _ = user.partition(":")
+    return f"{scheme}{separator}{name}{colon and ':***'}{at}{place}"

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from sse_kit.errors import InvalidSetting
-from sse_kit.transports.settings import redacted
+from sse_kit.transports.memory import MemoryTransport
+from sse_kit.transports.memory_log import MemoryLog
+from sse_kit.transports.settings import LogSettings, redacted
 
 if TYPE_CHECKING:
     from sse_kit.transports.base import Transport
@@ -21,7 +23,6 @@ Factory: TypeAlias = Callable[..., "Transport"]
 """Takes the URL and the options as keyword arguments, and returns a transport, not entered."""
 
 _OURS = {
-    "memory": "sse_kit.transports.memory:MemoryTransport",
     "sqlite": "sse_kit.transports.sqlite:SqliteTransport",
     "redis": "sse_kit.transports.redis:RedisTransport",
     "rediss": "sse_kit.transports.redis:RedisTransport",
@@ -39,8 +40,10 @@ def transport_from_url(url: str, **options: Any) -> Transport:
     """Return the transport for ``url``, not entered; ``options`` are those of its class.
 
     ``memory://``, ``sqlite:///relative/path``, ``sqlite:////absolute/path``, ``redis://``,
-    ``rediss://``, ``valkey://``, ``nats://``, ``postgresql://``, and what installed packages add by
-    entry points of the group :data:`GROUP`.
+    ``rediss://``, ``valkey://``, ``valkeys://``, ``unix://`` (Redis at a socket), ``nats://``,
+    ``tls://`` (NATS), ``postgresql://``, ``postgres://``, and what installed packages add by entry
+    points of the group :data:`GROUP`. ``memory://`` takes what all engines take, so that a URL
+    alone can change; of that it has a use for ``retention`` and ``dedup_window``.
 
     Raises:
         InvalidSetting: an unknown scheme, or a URL or an option that its transport refuses.
@@ -49,9 +52,6 @@ def transport_from_url(url: str, **options: Any) -> Transport:
     """
     scheme = _scheme_of(url)
     factory = _factory(scheme, url)
-    if scheme == "memory":
-        _check_memory(url)
-        return factory(**options)
     return factory(_path_of(url) if scheme == "sqlite" else url, **options)
 
 
@@ -64,6 +64,8 @@ def _scheme_of(url: str) -> str:
 
 
 def _factory(scheme: str, url: str) -> Factory:
+    if scheme == "memory":
+        return _memory
     if scheme in _OURS:
         module, _, name = _OURS[scheme].partition(":")
         ours: Factory = getattr(import_module(module), name)
@@ -73,20 +75,25 @@ def _factory(scheme: str, url: str) -> Factory:
         theirs: Factory = added[scheme].load()
         return theirs
     problem = f"has the unknown scheme {scheme!r}"
-    known = ", ".join(sorted({*_OURS, *added}))
+    known = ", ".join(sorted({"memory", *_OURS, *added}))
     remedy = f"use one of {known}, or install a package with an entry point {scheme} in {GROUP}"
     raise InvalidSetting("url", redacted(url), problem, remedy)
 
 
-def _check_memory(url: str) -> None:
+def _memory(url: str, **options: Any) -> MemoryTransport:
     if url.partition("://")[2].strip("/"):
-        raise InvalidSetting("url", url, "names a place", "memory has none: write memory://")
+        remedy = "memory has none: write memory://"
+        raise InvalidSetting("url", redacted(url), "names a place", remedy)
+    settings = LogSettings(**options)
+    log = MemoryLog(settings.retention, dedup_window=settings.dedup_window)
+    return MemoryTransport(log=log)
 
 
 def _path_of(url: str) -> str:
-    parts = urlsplit(url)
-    path = unquote(parts.path.removeprefix("/"))
-    if parts.netloc or parts.query or parts.fragment or not path:
+    """Return the path as SQLAlchemy has it: after three slashes, of which an absolute has four."""
+    place = url.partition("://")[2]
+    path = unquote(place.removeprefix("/"))
+    if not place.startswith("/") or not path or "?" in place or "#" in place:
         remedy = "write sqlite:///relative/path or sqlite:////absolute/path"
-        raise InvalidSetting("url", url, "is no path", remedy)
+        raise InvalidSetting("url", redacted(url), "is no path", remedy)
     return path

@@ -272,6 +272,9 @@ def test_a_setting_outside_its_range_is_refused(settings: dict[str, Any]) -> Non
     [
         ("redis://user:secret@host:1/0?a=b", "redis://user:***@host:1/0?a=b"),
         ("redis://:s@cret@host", "redis://:***@host"),
+        ("redis://user:se/cret@host", "redis://user:***@host"),
+        ("redis:secret@host", "redis:***@host"),
+        ("nats://user:secret@[x", "nats://user:***@[x"),
         ("nats://host:4222", "nats://host:4222"),
         ("sqlite:///a/b.db", "sqlite:///a/b.db"),
     ],

@@ -11,17 +11,50 @@ import pytest
 from sse_kit import MemoryTransport, Retention, transport_from_url
 from sse_kit.errors import InvalidSetting, MissingExtra
 from sse_kit.transports import urls
+from sse_kit.transports.nats import NatsTransport
+from sse_kit.transports.postgres import PostgresTransport
+from sse_kit.transports.redis import RedisTransport
+from sse_kit.transports.sqlite import SqliteTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 def test_memory_is_the_embedded_default() -> None:
-    """Options are those of the class."""
+    """It takes the options of an engine, so that an app changes its URL and nothing else."""
     retention = Retention(max_records=7)
-    transport = transport_from_url("memory://", retention=retention)
+    transport = transport_from_url(
+        "memory://", namespace="n", retention=retention, dedup_window=60.0, connect_timeout=None
+    )
     assert isinstance(transport, MemoryTransport)
     assert transport.log.retention is retention
+    assert transport.traits.dedup_window == 60
+
+
+def test_an_option_that_no_engine_has_is_refused() -> None:
+    """Of memory too."""
+    with pytest.raises(InvalidSetting, match="namespce"):
+        transport_from_url("memory://", namespce="n")
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("redis://host", RedisTransport),
+        ("rediss://host", RedisTransport),
+        ("valkey://host", RedisTransport),
+        ("valkeys://host", RedisTransport),
+        ("unix:///run/redis.sock", RedisTransport),
+        ("nats://host", NatsTransport),
+        ("tls://host", NatsTransport),
+        ("postgresql://host", PostgresTransport),
+        ("postgres://host", PostgresTransport),
+        ("sqlite:///a.db", SqliteTransport),
+    ],
+)
+def test_a_scheme_is_that_of_an_engine(url: str, kind: type) -> None:
+    """Nothing is connected yet."""
+    assert type(transport_from_url(url)) is kind
 
 
 def test_a_scheme_is_told_in_any_case() -> None:
@@ -39,6 +72,10 @@ def test_a_scheme_is_told_in_any_case() -> None:
         ("sqlite://relative.db", "is no path: write sqlite:///relative/path"),
         ("sqlite:///", "is no path"),
         ("sqlite:///a.db?mode=ro", "is no path"),
+        ("sqlite://[x", "is no path"),
+        ("sqlite://user:secret@host/a.db", r"user:\*\*\*@host/a.db' is no path"),
+        ("kafka://user:secret@[x/", "unknown scheme"),
+        ("redis:secret@host", r"'redis:\*\*\*@host' has no scheme"),
     ],
 )
 def test_a_url_that_names_no_transport_is_refused(url: str, sentence: str) -> None:
