@@ -1,7 +1,6 @@
 """A transport of your own in under a hundred lines: a journal, a file of one JSON line per record.
 
-Any number of processes of one machine share it, and it survives them. It keeps everything, in the
-file and in memory: retention is left out. :class:`LogTransport` does the rest.
+Processes of one machine share it, and it survives them. It keeps all: retention is left out.
 """
 
 import fcntl
@@ -56,15 +55,15 @@ class JournalTransport(LogTransport):
     def _store(self, publications: Sequence[Publication]) -> list[Published]:
         with self._locked() as file:
             known, answers, lines = dict(self._keys), list[Published](), b""
-            for publication in publications:
+            for each in publications:
                 new = Position(self._epoch, len(self._records) + lines.count(b"\n") + 1)
-                position = known.setdefault(publication.key or "", new)
+                position = known.setdefault(each.key or "", new)
                 answers.append(Published(position, duplicate=position is not new))
                 if position is new:
-                    payload = b64encode(publication.payload).decode()
-                    line = json.dumps([publication.topics, publication.key, payload])
-                    lines += line.encode() + b"\n"
-            file.write(lines)
+                    payload = b64encode(each.payload).decode()
+                    lines += json.dumps([each.topics, each.key, payload]).encode() + b"\n"
+            while lines:
+                lines = lines[file.write(lines) :]
             os.fsync(file.fileno())
             return answers
 
@@ -88,7 +87,8 @@ class JournalTransport(LogTransport):
 
     def _catch_up(self) -> None:
         """Take the whole lines that were added; one that a crash tore is not whole."""
-        added = os.pread(self._file.fileno(), 2**31, self._read_to)
+        self._file.seek(self._read_to)
+        added = self._file.read()
         for line in added[: added.rfind(b"\n") + 1].splitlines():
             self._read_to += len(line) + 1
             if not self._epoch:
