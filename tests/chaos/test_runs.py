@@ -41,18 +41,17 @@ def test_every_promise_is_kept_under_faults(engine: str) -> None:
 class Forgetful(EngineStore):
     """An engine that loses everything when it is killed, though it was never set back."""
 
-    def __init__(self) -> None:
+    def __init__(self, _: Path) -> None:
         super().__init__(RedisEngine(persistence="none"))
         self.faults = (Fault.KILL_ENGINE,)
 
 
-def test_an_engine_that_forgets_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_forgets_is_found_out() -> None:
     """Its apps announce the gap, but it has no cause; what was not delivered is lost."""
-    monkeypatch.setitem(ENGINES, "redis", lambda _: Forgetful())
     totals = Totals("redis")
     plan = Plan(seed="forgetful", seconds=5.0, rate=400.0, round_faults=4, lossy=False, patience=5)
     try:
-        failure = run("redis", plan, totals, lambda: None)
+        failure = run(f"{__name__}:{Forgetful.__name__}", plan, totals, lambda: None)
     except EngineAbsent as error:
         missing("redis", str(error))
     assert totals.counts.causeless > 0

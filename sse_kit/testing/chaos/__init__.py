@@ -16,6 +16,8 @@ knows what was acknowledged reads what every client was given.
 ``report``     totals over runs, as text, as Markdown, in a file
 =============  =============================================================================
 
-A third party's engine: an :class:`~sse_kit.testing.engines.Engine` and a URL that
-:func:`~sse_kit.transport_from_url` knows.
+A third party's engine: ``--engine module:store``, where ``store(folder)`` returns an
+:class:`~sse_kit.testing.chaos.cluster.EngineStore` over an
+:class:`~sse_kit.testing.engines.Engine`, whose URL :func:`~sse_kit.transport_from_url` knows; its
+transport takes the options ``namespace``, ``retention`` and ``connect_timeout``.
 """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sse_kit.errors import SSEKitError
-from sse_kit.testing.chaos.cluster import ENGINES, Cluster
+from sse_kit.testing.chaos.cluster import ENGINES, Cluster, store_of
 from sse_kit.testing.chaos.report import Totals, table
 from sse_kit.testing.chaos.runner import Plan, Runner, Stuck
 from sse_kit.testing.engines import EngineError
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
     made = argparse.ArgumentParser(prog="python -m sse_kit.testing.chaos", description=__doc__)
-    made.add_argument("--engine", required=True, choices=sorted(ENGINES))
+    names = ", ".join(sorted(ENGINES))
+    made.add_argument("--engine", required=True, help=f"{names}, or module:store for another")
     made.add_argument("--seed", default=None, help="makes the same faults again; default: new")
     made.add_argument("--minutes", type=float, default=1.0, help="after which no round begins")
     made.add_argument("--faults", type=int, help="end when there are so many, in all runs")
@@ -55,7 +56,7 @@ def run(engine: str, plan: Plan, totals: Totals, save: Callable[[], None]) -> st
     """Run the plan; return why it could not be carried out, or ``""``."""
     with (
         tempfile.TemporaryDirectory(prefix="sse-kit-chaos-") as folder,
-        Cluster(ENGINES[engine](Path(folder))) as cluster,
+        Cluster(store_of(engine)(Path(folder))) as cluster,
     ):
         broken = totals.counts.broken
         failures: list[str] = []
@@ -77,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run; return 0 if every promise was kept, 1 if one was broken, 2 if it could not be run."""
     options = parser().parse_args(arguments)
     plan = plan_of(options)
+    say(f"seed {plan.seed}")
     # Ours even where a shell has it ignored, as it does for what runs in its background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGTERM, _interrupt)

@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import time
 from contextlib import ExitStack, closing
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -242,3 +243,23 @@ ENGINES: dict[str, Callable[[Path], Store]] = {
     "sqlite": FileStore,
 }
 """By the name for the command line; the argument is a folder."""
+
+
+def store_of(name: str) -> Callable[[Path], Store]:
+    """Return what makes the store of that name, or the object that ``module:name`` names.
+
+    Raises:
+        ValueError: there is none.
+
+    """
+    if name in ENGINES:
+        return ENGINES[name]
+    module, colon, attribute = name.partition(":")
+    try:
+        theirs: Callable[[Path], Store] = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        known = ", ".join(sorted(ENGINES))
+        why = f" ({error})" if colon else ""
+        problem = f"there is no engine {name!r}{why}: use one of {known}, or module:store"
+        raise ValueError(problem) from error
+    return theirs
