@@ -19,7 +19,7 @@ def facts() -> dict[str, str]:
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "CPU": cpu_model(Path("/proc/cpuinfo").read_text()),
-        "cores": f"{os.cpu_count()} (one for the server, one for the generator)",
+        "cores": str(os.cpu_count()),
         "kernel": platform.release(),
         "Python": platform.python_version(),
         "load average at the start": f"{load:.2f}",

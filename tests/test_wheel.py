@@ -194,7 +194,7 @@ def test_the_sdist_holds_what_a_distributor_needs(dist: Dist) -> None:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     tops = {name.partition("/")[0] for name in names if name}
     assert tops - {"benchmarks", "examples"} == {
-        *("sse_kit", "tests", "typings", ".ci", "dev.py", "pyproject.toml"),
+        *("sse_kit", "tests", "typings", "docs", ".ci", "dev.py", "pyproject.toml"),
         *("README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", ".gitignore"),
     }
     assert not any("__pycache__" in name for name in names)

@@ -43,13 +43,13 @@ def middle_and_worst(samples: list[float]) -> tuple[float, float]:
     return cuts[49], cuts[98]
 
 
-async def latency(transport: Transport, seconds: float) -> dict[str, float]:
-    """Publish at an even pace, one at a time, and follow the log in the same process."""
+async def latency(transport: Transport, other: Transport, seconds: float) -> dict[str, float]:
+    """Publish at an even pace, one at a time, and follow the log through the other transport."""
     count = round(seconds * PACE)
     sent: list[float] = []
     took: list[float] = []
     delivered: list[float] = []
-    async with transport.tail() as feeds, anyio.create_task_group() as tasks:
+    async with other.tail() as feeds, anyio.create_task_group() as tasks:
         tasks.start_soon(_receive, feeds, count, sent, delivered)
         start = time.perf_counter()
         for number in range(count):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
 from examples.journal import JournalTransport
+from sse_kit import transport_from_url
 from sse_kit.testing import TransportConformance
+from sse_kit.transports import urls
 from sse_kit.transports.base import Publication
 
 if TYPE_CHECKING:
@@ -54,10 +57,30 @@ def test_it_is_short() -> None:
     assert len(EXAMPLE.read_text().splitlines()) < 100
 
 
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+
 def test_the_page_shows_it_as_it_is() -> None:
     """The block on the page is the file."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert EXAMPLE.read_text() in blocks
+    assert EXAMPLE.read_text() in BLOCKS
+
+
+def test_the_page_gives_it_a_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The last block is the object of the entry point; it takes the options of all engines."""
+    names: dict[str, Any] = {}
+    exec(compile(BLOCKS[-1], str(PAGE), "exec"), names)  # noqa: S102
+
+    class Loaded(EntryPoint):
+        def load(self) -> object:
+            return names["from_url"]
+
+    def found(*, group: str) -> list[EntryPoint]:
+        return [Loaded("journal", "my_package.journal:from_url", group)]
+
+    monkeypatch.setattr(urls, "entry_points", found)
+    made = transport_from_url(f"journal://{tmp_path}", namespace="n", connect_timeout=None)
+    assert isinstance(made, JournalTransport)
+    assert made.contact.address == str(tmp_path / "n.jsonl")
 
 
 async def read(folder: Path) -> list[bytes]:
