@@ -109,7 +109,9 @@ class SqliteTransport(LogTransport, SupportsPresence):
                     tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(log.close, limiter=self._writing)
+                # Neither thread is in SQLite then: to close under one that is would be a crash.
+                async with self._reading:
+                    await to_thread.run_sync(log.close, limiter=self._writing)
 
     async def _patiently(self, limiter: CapacityLimiter, step: Callable[[*Ts], T], *args: *Ts) -> T:
         """Do ``step`` in a thread; try again while somebody else holds the lock it needs.
