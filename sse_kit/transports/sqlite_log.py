@@ -319,6 +319,7 @@ class SqliteLog:
 
 def _prepare_reader(connection: sqlite3.Connection, replaced: bool) -> None:  # noqa: ARG001, FBT001  a callback
     connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA checkpoint_fullfsync = ON")  # for the one that moves: as commits
 
 
 def _run(epoch: str, rows: Iterable[tuple[int, object, object]]) -> tuple[Record, ...]:
