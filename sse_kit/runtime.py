@@ -138,7 +138,7 @@ async def running(
             tasks.start_soon(_keep_house, hub, leases, tasks)
             replayer = None if engine is None else Replayer(hub, engine, tasks)
             runner = HookRunner(hooks or Hooks(), tasks)
-            async with _present(transport, count, settings, tasks) as presence:
+            async with _present(transport, count, settings) as presence:
                 yield Runtime(
                     hub, runner, replayer, settings, dispatcher=dispatcher, presence=presence
                 )
@@ -149,16 +149,17 @@ async def _present(
     transport: Transport,
     count: Callable[[], Mapping[str, int]],
     settings: RegistrySettings,
-    tasks: TaskGroup,
 ) -> AsyncGenerator[Presence | None]:
     """Be counted in the cluster, if the transport can do that."""
     if not isinstance(transport, SupportsPresence):
         yield None
         return
     presence = Presence(transport, count, lease=settings.presence_lease)
-    tasks.start_soon(presence.run)
     try:
-        yield presence
+        # It ends before taking leave: a beat after that would count this process again.
+        async with _background_tasks() as tasks:
+            tasks.start_soon(presence.run)
+            yield presence
     finally:
         await presence.leave()
 
