@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -13,7 +14,7 @@ from anyio.lowlevel import current_token
 
 from sse_kit import pump
 from sse_kit.dispatch import dispatching
-from sse_kit.errors import RegistryNotRunning, WrongThread
+from sse_kit.errors import EngineUnavailable, RegistryNotRunning, WrongThread
 from sse_kit.hooks import HookRunner, Hooks
 from sse_kit.hub import Hub
 from sse_kit.leases import TICK
@@ -24,6 +25,7 @@ from sse_kit.shutdown import call_soon
 from sse_kit.subscription import Subscription
 from sse_kit.transports.base import Position, SupportsReplay
 from sse_kit.transports.presence import SupportsPresence
+from sse_kit.transports.writer import delays
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from sse_kit.overflow import Policies
     from sse_kit.transports.base import Transport
 
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -125,7 +129,7 @@ async def running(
     engine = transport if isinstance(transport, SupportsReplay) else None
     async with transport:
         hub = Hub(
-            None if engine is None else (await engine.bounds()).end,
+            None if engine is None else await _end(engine),
             replay=engine is not None,
             ring_size=settings.ring_size,
             ring_bytes=settings.ring_bytes,
@@ -142,6 +146,17 @@ async def running(
                 yield Runtime(
                     hub, runner, replayer, settings, dispatcher=dispatcher, presence=presence
                 )
+
+
+async def _end(engine: SupportsReplay) -> Position:
+    """Return the end of the log; an outage right after entering only delays the answer."""
+    pauses = delays()
+    while True:
+        try:
+            return (await engine.bounds()).end
+        except EngineUnavailable as error:
+            logger.info("transport could not tell the end of the log: %s", error)
+        await anyio.sleep(next(pauses))
 
 
 @asynccontextmanager
