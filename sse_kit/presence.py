@@ -49,8 +49,8 @@ class Presence:
             await anyio.sleep(self._lease / BEATS)
 
     async def leave(self) -> None:
-        """Be counted no more."""
-        with anyio.move_on_after(LEAVE_TIMEOUT):
+        """Be counted no more; also when cancelled."""
+        with anyio.move_on_after(LEAVE_TIMEOUT, shield=True):
             try:
                 await self._transport.leave(self.node)
             except TransportError as error:

@@ -68,22 +68,29 @@ class Replayer:
             del self._waiting[question][subscription]
 
     async def _answer(self, question: Question) -> None:
-        async with self._limit:
-            delay = FIRST_DELAY
-            while self._waiting[question]:
-                try:
-                    await self._ask_engine(question)
-                    break
-                except TransportError as error:
-                    logger.info("transport could not answer %s: %s", question, error)
-                except Exception:
-                    # Whatever it raises: without an answer these clients cannot go on.
-                    logger.exception("transport failed to answer %s", question)
-                await anyio.sleep(random.uniform(delay / 2, delay))  # noqa: S311
-                delay = min(delay * 2, LONGEST_DELAY)
+        delay = FIRST_DELAY
+        while not await self._attempt(question):
+            # Holding no place meanwhile: what the engine can answer shall not wait for this.
+            await anyio.sleep(random.uniform(delay / 2, delay))  # noqa: S311
+            delay = min(delay * 2, LONGEST_DELAY)
         for subscription in self._waiting.pop(question):
             del self._asked[subscription]
             subscription.wake()
+
+    async def _attempt(self, question: Question) -> bool:
+        """Ask the engine once, in turn; tell whether nobody waits for the answer any more."""
+        async with self._limit:
+            try:
+                if self._waiting[question]:
+                    await self._ask_engine(question)
+            except TransportError as error:
+                logger.info("transport could not answer %s: %s", question, error)
+            except Exception:
+                # Whatever it raises: without an answer these clients cannot go on.
+                logger.exception("transport failed to answer %s", question)
+            else:
+                return True
+        return False
 
     async def _ask_engine(self, question: Question) -> None:
         if isinstance(question, Locate):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -13,7 +14,7 @@ from anyio.lowlevel import current_token
 
 from sse_kit import pump
 from sse_kit.dispatch import dispatching
-from sse_kit.errors import RegistryNotRunning, WrongThread
+from sse_kit.errors import EngineUnavailable, RegistryNotRunning, WrongThread
 from sse_kit.hooks import HookRunner, Hooks
 from sse_kit.hub import Hub
 from sse_kit.leases import TICK
@@ -24,6 +25,7 @@ from sse_kit.shutdown import call_soon
 from sse_kit.subscription import Subscription
 from sse_kit.transports.base import Position, SupportsReplay
 from sse_kit.transports.presence import SupportsPresence
+from sse_kit.transports.writer import delays
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from sse_kit.overflow import Policies
     from sse_kit.transports.base import Transport
 
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -125,7 +129,7 @@ async def running(
     engine = transport if isinstance(transport, SupportsReplay) else None
     async with transport:
         hub = Hub(
-            None if engine is None else (await engine.bounds()).end,
+            None if engine is None else await _end(engine),
             replay=engine is not None,
             ring_size=settings.ring_size,
             ring_bytes=settings.ring_bytes,
@@ -138,10 +142,21 @@ async def running(
             tasks.start_soon(_keep_house, hub, leases, tasks)
             replayer = None if engine is None else Replayer(hub, engine, tasks)
             runner = HookRunner(hooks or Hooks(), tasks)
-            async with _present(transport, count, settings, tasks) as presence:
+            async with _present(transport, count, settings) as presence:
                 yield Runtime(
                     hub, runner, replayer, settings, dispatcher=dispatcher, presence=presence
                 )
+
+
+async def _end(engine: SupportsReplay) -> Position:
+    """Return the end of the log; an outage right after entering only delays the answer."""
+    pauses = delays()
+    while True:
+        try:
+            return (await engine.bounds()).end
+        except EngineUnavailable as error:
+            logger.info("transport could not tell the end of the log: %s", error)
+        await anyio.sleep(next(pauses))
 
 
 @asynccontextmanager
@@ -149,16 +164,17 @@ async def _present(
     transport: Transport,
     count: Callable[[], Mapping[str, int]],
     settings: RegistrySettings,
-    tasks: TaskGroup,
 ) -> AsyncGenerator[Presence | None]:
     """Be counted in the cluster, if the transport can do that."""
     if not isinstance(transport, SupportsPresence):
         yield None
         return
     presence = Presence(transport, count, lease=settings.presence_lease)
-    tasks.start_soon(presence.run)
     try:
-        yield presence
+        # It ends before taking leave: a beat after that would count this process again.
+        async with _background_tasks() as tasks:
+            tasks.start_soon(presence.run)
+            yield presence
     finally:
         await presence.leave()
 

@@ -110,6 +110,35 @@ async def test_leaving_during_an_outage_is_no_error(caplog: pytest.LogCaptureFix
     assert "could not take leave" in caplog.text
 
 
+class Slow(Flaky):
+    """Takes its time to forget a node, until it has a new beat or 0.2 s are over."""
+
+    async def leave(self, node: str, /) -> None:
+        await super().leave(node)
+        self.beaten = anyio.Event()
+        with anyio.move_on_after(0.2):
+            await self.beaten.wait()
+
+
+async def test_nothing_is_told_after_taking_leave() -> None:
+    """However long that takes: else a process that stopped would be counted for its lease."""
+    transport = Slow(0)
+    async with ConnectionRegistry(transport, presence_lease=0.03):
+        await transport.beaten.wait()
+    assert not transport.beaten.is_set()
+
+
+async def test_a_process_that_is_cancelled_takes_leave_too() -> None:
+    """As a server does it that is told to stop twice; the lease is long."""
+    transport = Flaky(0)
+    with anyio.CancelScope() as scope:
+        async with ConnectionRegistry(transport, presence_lease=60.0):
+            await transport.beaten.wait()
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert transport.log.nodes() == {}
+
+
 async def test_a_transport_that_cannot_count_says_so() -> None:
     """Not a wrong number, but an error that names what to do."""
 

@@ -12,8 +12,9 @@ from anyio.lowlevel import checkpoint
 
 from sse_kit import Gap, GapReason, MemoryLog, MemoryTransport, Position, SSEMessage
 from sse_kit.codec import dump_payload
+from sse_kit.errors import EngineUnavailable
 from sse_kit.hub import Hub
-from sse_kit.replay import Follower, Replayer
+from sse_kit.replay import PARALLEL, Follower, Replayer
 from sse_kit.subscription import Subscription
 from sse_kit.transports.base import Page, Publication
 
@@ -153,6 +154,29 @@ async def test_a_failing_engine_is_asked_until_it_answers(
             assert follower.advance()
     assert stage.engine.asked == [5] * 4
     assert "transport failed to answer" in caplog.text
+
+
+async def test_questions_that_fail_are_in_nobodys_way() -> None:
+    """As many as may be asked at once fail for as long as anyone waits; another one is answered."""
+    stage = Stage()
+
+    class HalfDown(Engine):
+        async def locate(self, position: Position, /) -> Position | Gap:
+            self.asked.append(position)
+            address = "half down"
+            raise EngineUnavailable(address, "no answer")
+
+    stage.engine = HalfDown(stage.log)
+    async with stage.running():
+        for number in range(PARALLEL):
+            stage.follower(Position("other", number))[0].advance()
+        while len(stage.engine.asked) < PARALLEL:
+            await checkpoint()
+        follower, woken = stage.follower(stage.at(5))
+        follower.advance()
+        with anyio.fail_after(5):
+            await woken.wait()
+        assert follower.advance()
 
 
 async def test_nobody_waits_for_one_who_has_left() -> None:

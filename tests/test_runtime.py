@@ -11,12 +11,14 @@ import trio
 
 from sse_kit import MemoryTransport
 from sse_kit.config import RegistrySettings
-from sse_kit.errors import RegistryNotRunning, WrongThread
+from sse_kit.errors import EngineRefused, EngineUnavailable, RegistryNotRunning, WrongThread
 from sse_kit.leases import Leases
 from sse_kit.runtime import Runtime, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sse_kit.transports.base import Bounds
 
 
 def parts() -> Leases:
@@ -68,3 +70,35 @@ async def test_an_error_of_the_body_leaves_as_it_is() -> None:
         async with running(MemoryTransport(), RegistrySettings(), parts()):
             raise error
     assert caught.value is error
+
+
+class Outage(MemoryTransport):
+    """Cannot be read at first, though it was entered."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    async def bounds(self) -> Bounds:
+        if self.errors:
+            raise self.errors.pop(0)
+        return await super().bounds()
+
+
+@pytest.mark.anyio
+async def test_an_outage_right_after_entering_delays_the_start() -> None:
+    """As one in entering does: the engine was waited for, so it is waited for again."""
+    transport = Outage(*[EngineUnavailable("engine", "no answer")] * 3)
+    with anyio.fail_after(5):
+        async with running(transport, RegistrySettings(), parts()) as runtime:
+            assert runtime.hub.position == (await transport.bounds()).end
+
+
+@pytest.mark.anyio
+async def test_what_waiting_does_not_mend_ends_the_start() -> None:
+    """At once, and as it is."""
+    refused = EngineRefused("engine", "you may not read", "let this user read")
+    with pytest.raises(EngineRefused) as caught:
+        async with running(Outage(refused), RegistrySettings(), parts()):
+            pytest.fail("it was refused")
+    assert caught.value is refused

@@ -42,7 +42,7 @@ WATCH = 0.02
 """Seconds between two looks for what other processes wrote; a look takes some 50 µs."""
 
 TIDY = 1.0
-"""Seconds between two looks for what is too old."""
+"""Seconds between two looks for what is too old, or for an older log."""
 
 MAX_PAYLOAD = 16 * 1024 * 1024
 """Bytes; SQLite takes 10^9, but a slow disk shall write one well within ``request_timeout``."""
@@ -109,7 +109,9 @@ class SqliteTransport(LogTransport, SupportsPresence):
                     tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(log.close, limiter=self._writing)
+                # Neither thread is in SQLite then: to close under one that is would be a crash.
+                async with self._reading:
+                    await to_thread.run_sync(log.close, limiter=self._writing)
 
     async def _patiently(self, limiter: CapacityLimiter, step: Callable[[*Ts], T], *args: *Ts) -> T:
         """Do ``step`` in a thread; try again while somebody else holds the lock it needs.
@@ -135,8 +137,10 @@ class SqliteTransport(LogTransport, SupportsPresence):
         return await self._write(SqliteLog.append, publications)
 
     async def page(self, after: int, limit: int, /) -> Page:
-        """Read records."""
-        return await self._read(SqliteLog.page, after, limit)
+        """Read records; before that begin a new epoch, if an older state was put into the file."""
+        while (page := await self._read(SqliteLog.page, after, limit)) is None:
+            await self._write(SqliteLog.tidy)
+        return page
 
     async def find(self, position: Position, /) -> Position | Gap:
         """Find a position, also of an earlier generation."""

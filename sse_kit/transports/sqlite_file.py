@@ -174,8 +174,12 @@ class Life:
 
     def __init__(self, path: str) -> None:
         self._connection = connect(f"{os.path.realpath(path)}-life", create=True)
-        self._connection.execute("PRAGMA journal_mode = MEMORY")
-        self._connection.execute("PRAGMA synchronous = OFF")  # it holds nothing
+        try:
+            self._connection.execute("PRAGMA journal_mode = MEMORY")
+            self._connection.execute("PRAGMA synchronous = OFF")  # it holds nothing
+        except BaseException:
+            self._connection.close()
+            raise
 
     def begin(self) -> bool:
         """Be there; tell whether nobody else is. Nobody comes then, until :meth:`share`."""

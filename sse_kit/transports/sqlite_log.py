@@ -35,7 +35,17 @@ from sse_kit.transports.sqlite_file import (
     refusals,
     transaction,
 )
-from sse_kit.transports.sqlite_tables import State, check_ours, fork, load, open_log, recount, save
+from sse_kit.transports.sqlite_tables import (
+    State,
+    check_ours,
+    fork_all,
+    is_older,
+    load,
+    open_log,
+    recount,
+    save,
+    store,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -72,7 +82,7 @@ class SqliteLog:
     def __init__(self, path: str, settings: LogSettings) -> None:
         self.path = path
         self._settings = settings
-        self._seen = Position("-", 0)
+        self._seen: Position | None = None
         check_place(path)
         with ExitStack() as stack, refusals(path):
             life = stack.enter_context(closing(Life(path)))
@@ -110,6 +120,7 @@ class SqliteLog:
         with transaction(connection, "IMMEDIATE"):
             anew = replaced or self._alone
             open_log(connection, self._settings.namespace, anew=anew)
+        self._seen = None
 
     def _state(self, connection: sqlite3.Connection) -> State:
         return load(connection, self._settings.namespace)
@@ -130,7 +141,13 @@ class SqliteLog:
                 self._checkpoint()
         before = connection.total_changes
         with transaction(connection, "IMMEDIATE"):
-            yield connection, self._state(connection)
+            state = self._state(connection)
+            if is_older(connection, state, self._seen):
+                # Somebody put an older copy into the open file, by SQLite's own means.
+                fork_all(connection)
+                state = self._state(connection)
+            yield connection, state
+        self._see(state.bounds.end)
         self._written += size + BYTES_A_ROW * (connection.total_changes - before)
 
     def _checkpoint(self) -> None:
@@ -143,14 +160,10 @@ class SqliteLog:
         now = time.time()
         size = sum(len(each.payload) for each in publications)
         with self._write(size) as (connection, state):
-            if state.epoch == self._seen.epoch and state.last < self._seen.offset:
-                # Somebody put an older copy into the open file, by SQLite's own means.
-                fork(connection, state)
             answers = self._insert(connection, state, publications, now)
             self._trim(connection, state, now)
         # Else the commit went into a file that nobody will find again.
         self._writer.check()
-        self._see(state.bounds.end)
         return answers
 
     def _insert(
@@ -165,7 +178,7 @@ class SqliteLog:
             known = self._known(connection, state, publication.key, now)
             if known is None:
                 state.last += 1
-                state.bytes += _store(connection, state, publication, now)
+                state.bytes += store(connection, state, publication, now)
             offset = known or state.last
             answers.append(Published(Position(state.epoch, offset), duplicate=known is not None))
         return answers
@@ -222,14 +235,18 @@ class SqliteLog:
 
     # Reading ------------------------------------------------------------------------------------
 
-    def page(self, after: int, limit: int) -> Page:
+    def page(self, after: int, limit: int) -> Page | None:
         """Return up to ``limit`` records after ``after``, and what is kept (R2).
 
         What somebody deleted from the file counts as trimmed, so that whoever needs it is told.
+        None: an older copy was put into the file, so the next write begins a new generation.
         """
         connection = self._reader.use()
+        seen = self._seen  # before there is a view: the writer may go on meanwhile
         with transaction(connection, "DEFERRED"):
             state = self._state(connection)
+            if is_older(connection, state, seen):
+                return None
             start = max(min(after, state.last) + 1, state.first)
             select = (
                 "SELECT offset, topics, payload FROM record "
@@ -247,7 +264,8 @@ class SqliteLog:
 
     def _see(self, end: Position) -> None:
         """Remember how far this epoch was."""
-        if end.epoch != self._seen.epoch or end.offset > self._seen.offset:
+        seen = self._seen
+        if seen is None or end.epoch != seen.epoch or end.offset > seen.offset:
             self._seen = end
 
     def find(self, position: Position) -> Position | Gap:
@@ -301,21 +319,7 @@ class SqliteLog:
 
 def _prepare_reader(connection: sqlite3.Connection, replaced: bool) -> None:  # noqa: ARG001, FBT001  a callback
     connection.execute("PRAGMA query_only = ON")
-
-
-def _store(
-    connection: sqlite3.Connection, state: State, publication: Publication, now: float
-) -> int:
-    """Store a publication at the end, with its key; return its size."""
-    topics = json.dumps(publication.topics)
-    size = len(publication.payload) + sum(len(topic.encode()) for topic in publication.topics)
-    # In place of what a stranger may have put there.
-    insert = "INSERT OR REPLACE INTO record (log, offset, at, size, topics, payload)"
-    values = (state.id, state.last, now, size, topics, publication.payload)
-    connection.execute(f"{insert} VALUES (?, ?, ?, ?, ?, ?)", values)
-    insert = "INSERT OR REPLACE INTO key (log, key, offset, at) VALUES (?, ?, ?, ?)"
-    connection.execute(insert, (state.id, publication.key, state.last, now))
-    return size
+    connection.execute("PRAGMA checkpoint_fullfsync = ON")  # for the one that moves: as commits
 
 
 def _run(epoch: str, rows: Iterable[tuple[int, object, object]]) -> tuple[Record, ...]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sse_kit.errors import EngineRefused
 from sse_kit.transports.base import Bounds
+
+if TYPE_CHECKING:
+    from sse_kit.transports.base import Position, Publication
 
 APPLICATION = 0x5353454B
 """What a database of ours has in its header: "SSEK"."""
@@ -74,8 +79,7 @@ def open_log(connection: sqlite3.Connection, namespace: str, *, anew: bool) -> N
     """Make what is not there yet, in a transaction; ``anew``: all logs begin a new generation."""
     _make_tables(connection)
     if anew:
-        for (name,) in connection.execute("SELECT namespace FROM log").fetchall():
-            fork(connection, load(connection, name))
+        fork_all(connection)
     insert = "INSERT OR IGNORE INTO log (namespace, epoch, first, last, bytes)"
     connection.execute(f"{insert} VALUES (?, ?, 1, 0, 0)", (namespace, new_epoch()))
 
@@ -119,6 +123,22 @@ def save(connection: sqlite3.Connection, state: State) -> None:
     connection.execute(update, (*kept, state.id, *kept))
 
 
+def is_older(connection: sqlite3.Connection, state: State, seen: Position | None) -> bool:
+    """Tell whether the log does not go on from where it was seen."""
+    if seen is None:
+        return False
+    if seen.epoch == state.epoch:
+        return state.last < seen.offset
+    select = "SELECT 1 FROM fork WHERE log = ? AND epoch = ?"
+    return connection.execute(select, (state.id, seen.epoch)).fetchone() is None
+
+
+def fork_all(connection: sqlite3.Connection) -> None:
+    """Begin a new generation of every log in the file."""
+    for (name,) in connection.execute("SELECT namespace FROM log").fetchall():
+        fork(connection, load(connection, name))
+
+
 def fork(connection: sqlite3.Connection, state: State) -> None:
     """Begin a new generation: what follows may differ from what another copy goes on with."""
     insert = "INSERT INTO fork (log, epoch, upto) VALUES (?, ?, ?)"
@@ -130,6 +150,21 @@ def fork(connection: sqlite3.Connection, state: State) -> None:
     connection.execute(forget, (state.id, state.id, FORKS))
     state.epoch = new_epoch()
     connection.execute("UPDATE log SET epoch = ? WHERE id = ?", (state.epoch, state.id))
+
+
+def store(
+    connection: sqlite3.Connection, state: State, publication: Publication, now: float
+) -> int:
+    """Store a publication at the end, with its key; return its size."""
+    topics = json.dumps(publication.topics)
+    size = len(publication.payload) + sum(len(topic.encode()) for topic in publication.topics)
+    # In place of what a stranger may have put there.
+    insert = "INSERT OR REPLACE INTO record (log, offset, at, size, topics, payload)"
+    values = (state.id, state.last, now, size, topics, publication.payload)
+    connection.execute(f"{insert} VALUES (?, ?, ?, ?, ?, ?)", values)
+    insert = "INSERT OR REPLACE INTO key (log, key, offset, at) VALUES (?, ?, ?, ?)"
+    connection.execute(insert, (state.id, publication.key, state.last, now))
+    return size
 
 
 def recount(connection: sqlite3.Connection, state: State) -> None:

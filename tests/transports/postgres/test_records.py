@@ -110,8 +110,10 @@ async def test_a_large_payload_comes_back_byte_for_byte(url: str, namespace: str
             assert [(await tail.record()).payload for _ in payloads] == payloads
 
 
-async def test_foreign_records_are_skipped_and_counted(url: str, namespace: str) -> None:
-    """What somebody else put into the log takes its offset, and streams nothing."""
+async def test_foreign_records_are_skipped_and_counted(
+    url: str, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What somebody else put into the log takes its offset, and streams nothing; one is logged."""
     transport = PostgresTransport(url, namespace=namespace)
     async with ConnectionRegistry(transport) as registry:
         client = await registry.add_connection(topics=["t"])
@@ -123,3 +125,4 @@ async def test_foreign_records_are_skipped_and_counted(url: str, namespace: str)
         skipped = registry.get_stats()["hub"]
     assert (message.data, position.offset) == ("ours", 6)
     assert skipped["malformed"] == 5
+    assert caplog.text.count("malformed record at") == 1

@@ -6,14 +6,18 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
+from sse_kit.testing.suite import TailReader
+from sse_kit.transports import sqlite
 from sse_kit.transports.base import Gap, GapReason, Position, Rebase
 from sse_kit.transports.sqlite import SqliteTransport
 from sse_kit.transports.sqlite_file import Life
 from sse_kit.transports.sqlite_log import SqliteLog
 from sse_kit.transports.sqlite_tables import FORKS
 from tests.transports.sqlite.tools import (
+    PATIENCE,
     backup,
     copy,
     crash,
@@ -162,6 +166,86 @@ async def assert_restoring_is_told(path: Path) -> None:
 async def test_restoring_into_the_open_file_is_told(path: Path) -> None:
     """Whoever publishes next sees that the log was longer, and begins a new generation."""
     await assert_restoring_is_told(path)
+
+
+async def assert_a_fresh_publisher_is_told(path: Path, patience: float = PATIENCE) -> None:
+    """Restore while one process is there that published; another one then publishes first."""
+    async with SqliteTransport(path) as transport:
+        await publish(transport, 1, 2)
+        old = backup(path, path.with_name("copy.db"))
+        seen = await publish(transport, 3, 4)
+        backup(old, path)
+        async with SqliteTransport(path) as fresh:
+            with anyio.fail_after(patience):
+                while (await fresh.bounds()).epoch == seen[0].epoch:  # noqa: ASYNC110  no event
+                    await anyio.sleep(0.01)
+            await publish(fresh, 13, 14, 15)
+            gap = Gap(GapReason.AHEAD, Position((await fresh.bounds()).epoch, 2))
+            assert await follow(fresh, seen[1], upto=15) == [gap, 13, 14, 15]
+
+
+async def test_a_publisher_that_is_new_needs_no_memory(path: Path) -> None:
+    """Whoever was there begins the new generation within a second, though it does nothing."""
+    await assert_a_fresh_publisher_is_told(path)
+
+
+async def test_who_never_looks_leaves_it_to_chance(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without that second's look a process that is new goes on in the old generation."""
+    monkeypatch.setattr(sqlite, "TIDY", 1_000.0)
+    with pytest.raises(TimeoutError):
+        await assert_a_fresh_publisher_is_told(path, patience=1.5)
+
+
+async def test_a_tail_is_told_of_a_restore_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads begins the new generation before anything else is handed out."""
+    monkeypatch.setattr(sqlite, "TIDY", 1_000.0)
+    async with SqliteTransport(path) as transport, SqliteTransport(path) as other:
+        await publish(transport, 1, 2)
+        old = backup(path, path.with_name("copy.db"))
+        end = (await publish(transport, 3, 4))[-1]
+        async with other.tail() as stream:
+            reader = TailReader(stream, PATIENCE)
+            assert (await other.bounds()).end == end
+            backup(old, path)
+            gap = await reader.gap()
+            epoch = (await transport.bounds()).epoch
+            assert (gap, epoch != end.epoch) == (Gap(GapReason.AHEAD, Position(epoch, 2)), True)
+            await publish(transport, 13)
+            assert (await reader.record()).payload == b"13"
+
+
+async def test_a_copy_of_an_earlier_life_is_told_though_its_epoch_was_another(path: Path) -> None:
+    """It goes on from where its own epoch was, which clients may be beyond."""
+    async with SqliteTransport(path) as transport:
+        await publish(transport, 1, 2)
+        old = backup(path, path.with_name("copy.db"))
+        lost = (await publish(transport, 3))[0]
+    async with SqliteTransport(path) as transport:
+        await transport.bounds()
+        backup(old, path)
+        await publish(transport, 13, 14)
+        gap = Gap(GapReason.AHEAD, Position((await transport.bounds()).epoch, 2))
+        assert await follow(transport, lost, upto=14) == [gap, 13, 14]
+
+
+async def test_restoring_is_told_in_every_log_of_the_file(path: Path) -> None:
+    """Also to clients of a namespace that no process has open."""
+    async with SqliteTransport(path) as transport:
+        async with SqliteTransport(path, namespace="late") as late:
+            await publish(transport, 1)
+            old = backup(path, path.with_name("copy.db"))
+            await publish(transport, 2)
+            seen = (await publish(late, 1))[0]
+        backup(old, path)
+        await transport.bounds()
+        async with SqliteTransport(path, namespace="late") as late:
+            await publish(late, 11, 12)
+            gap = Gap(GapReason.AHEAD, Position((await late.bounds()).epoch, 0))
+            assert await follow(late, seen, upto=12) == [gap, 11, 12]
 
 
 async def test_who_forgets_how_long_the_log_was_is_fooled(

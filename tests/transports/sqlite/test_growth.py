@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from sse_kit.config import Retention
-from sse_kit.transports import sqlite, sqlite_log
+from sse_kit.transports import sqlite, sqlite_file, sqlite_log
 from sse_kit.transports.base import Bounds, HealthStatus, Publication
 from sse_kit.transports.sqlite import SqliteTransport
 from sse_kit.transports.sqlite_log import SqliteLog
@@ -170,6 +170,30 @@ async def test_nobody_can_commit_while_the_write_ahead_log_is_moved(
         await publish(transport, *range(5))
     assert len(moved) >= 4
     assert set(moved) == {0}
+
+
+async def test_what_is_moved_is_on_the_disk_as_well(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where that takes a special call (macOS): else the -wal is used again too early."""
+    monkeypatch.setattr(sqlite_log, "CHECKPOINT", 1)
+    connect = sqlite_file.connect
+    moved: list[int] = []
+
+    def watched(path: str, *, create: bool) -> sqlite3.Connection:
+        connection = connect(path, create=create)
+
+        def look(statement: str) -> None:
+            if "wal_checkpoint" in statement:
+                moved.append(connection.execute("PRAGMA checkpoint_fullfsync").fetchone()[0])
+
+        connection.set_trace_callback(look)
+        return connection
+
+    monkeypatch.setattr(sqlite_file, "connect", watched)
+    async with SqliteTransport(path) as transport:
+        await publish(transport, *range(3))
+    assert set(moved) == {1}
 
 
 async def test_sqlite_moves_nothing_by_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

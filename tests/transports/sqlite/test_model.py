@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sse_kit.config import Retention
 from sse_kit.transports import sqlite_log
-from sse_kit.transports.base import Gap, Position, Publication
+from sse_kit.transports.base import Gap, Page, Position, Publication
 from sse_kit.transports.memory_log import MemoryLog
 from sse_kit.transports.settings import LogSettings
 from sse_kit.transports.sqlite_log import SqliteLog
@@ -38,8 +38,13 @@ class LogMachine(RuleBasedStateMachine):
         self.model = MemoryLog(RETENTION, dedup_window=WINDOW, clock=lambda: self.now)
         self.epochs = [self.pair()]
 
+    def page(self, after: int, limit: int) -> Page:
+        page = self.log.page(after, limit)
+        assert page is not None
+        return page
+
     def pair(self) -> tuple[str, str]:
-        return self.log.page(0, 1).bounds.epoch, self.model.bounds().epoch
+        return self.page(0, 1).bounds.epoch, self.model.bounds().epoch
 
     def theirs(self, position: Position) -> Position:
         """Return the model's name of a position."""
@@ -69,7 +74,7 @@ class LogMachine(RuleBasedStateMachine):
     @rule(after=st.integers(0, 40), limit=st.integers(1, 9))
     def read(self, after: int, limit: int) -> None:
         self.log.tidy()
-        page, expected = self.log.page(after, limit), self.model.read(after, limit)
+        page, expected = self.page(after, limit), self.model.read(after, limit)
         shown = [(self.theirs(each.position), each.payload) for each in page.records]
         assert shown == [(each.position, each.payload) for each in expected.records]
 
@@ -88,7 +93,7 @@ class LogMachine(RuleBasedStateMachine):
     @invariant()
     def same_bounds(self) -> None:
         self.log.tidy()
-        bounds, expected = self.log.page(0, 1).bounds, self.model.bounds()
+        bounds, expected = self.page(0, 1).bounds, self.model.bounds()
         assert (bounds.first, bounds.last) == (expected.first, expected.last)
 
     def teardown(self) -> None:

@@ -188,3 +188,49 @@ def test_a_forked_process_is_told_that_it_runs_nothing(path: Path) -> None:
     command = [sys.executable, "-c", FORKED, str(path)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout.split() == ["7", "2"]
+
+
+LEFT = """
+import sys, threading, anyio
+from sse_kit.errors import EngineUnavailable, TransportNotRunning
+from sse_kit.transports.base import Publication
+from sse_kit.transports.sqlite import SqliteTransport
+from sse_kit.transports.sqlite_log import SqliteLog
+
+transport = SqliteTransport(sys.argv[1])
+begun = threading.Event()
+page = SqliteLog.page
+
+def told(log, after, limit):
+    if limit == 7:
+        begun.set()
+    return page(log, after, limit)
+
+SqliteLog.page = told
+
+async def ask():
+    try:
+        await transport.read(0, limit=7)
+    except (EngineUnavailable, TransportNotRunning):
+        pass
+
+async def main():
+    async with anyio.create_task_group() as outside:
+        async with transport:
+            await transport.publish(Publication(("t",), bytes(8 * 1024 * 1024)))
+        for _ in range(8):
+            begun.clear()
+            async with transport:
+                for _ in range(2):
+                    outside.start_soon(ask)
+                await anyio.to_thread.run_sync(begun.wait)
+
+anyio.run(main)
+"""
+
+
+def test_leaving_waits_for_whoever_reads(path: Path) -> None:
+    """A task outside is in SQLite just then, which a close in another thread would crash."""
+    command = [sys.executable, "-c", LEFT, str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

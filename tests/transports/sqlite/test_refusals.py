@@ -18,7 +18,7 @@ from sse_kit.config import Retention
 from sse_kit.errors import EngineRefused, EngineUnavailable, InvalidSetting
 from sse_kit.transports import sqlite_file
 from sse_kit.transports.sqlite import MAX_PAYLOAD, SqliteTransport
-from sse_kit.transports.sqlite_file import network
+from sse_kit.transports.sqlite_file import Life, network
 from tests.transports.sqlite.tools import ROOT, contents, crash, fill, part
 
 if TYPE_CHECKING:
@@ -217,6 +217,26 @@ def test_what_may_not_be_written_is_told(folder: Path, prepare: Callable[[Path],
     assert done.stdout.strip().endswith(
         "let this user read and write the file and its directory"
     ), done.stderr
+
+
+def test_a_life_that_cannot_begin_yet_leaves_nothing_open(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else is just opening the file alone: each attempt closes what it opened."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite_file.connect
+
+    def watched(path: str, *, create: bool) -> sqlite3.Connection:
+        opened.append(connect(path, create=create))
+        return opened[-1]
+
+    with closing(Life(str(path))) as other:
+        assert other.begin()
+        monkeypatch.setattr(sqlite_file, "connect", watched)
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            Life(str(path))
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
 
 
 @pytest.mark.anyio

@@ -60,20 +60,23 @@ async def test_a_foreign_record_keeps_its_place(
         assert (await transport.read(first.offset + 1, limit=5)).records[0].payload == b"3"
 
 
-async def test_a_registry_counts_foreign_records(path: Path) -> None:
+async def test_a_registry_counts_foreign_records(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """It logs the first, and clients get what is before and after."""
     registry = ConnectionRegistry(SqliteTransport(path))
     async with registry:
         connection = await registry.add_connection(topics=("t",))
         await registry.publish("t", "before")
-        insert = "INSERT INTO record VALUES (1, 2, 0.0, 1, 'no topics', 7)"
-        execute(path, insert)
-        execute(path, "UPDATE log SET last = 2")
+        for offset in (2, 3):
+            execute(path, "INSERT INTO record VALUES (1, ?, 0.0, 1, 'no topics', 7)", offset)
+        execute(path, "UPDATE log SET last = 3")
         await registry.publish("t", "after")
         messages = aiter(connection)
         with anyio.fail_after(PATIENCE):
             assert [(await anext(messages)).data for _ in range(2)] == ["before", "after"]
-        assert registry.get_stats()["hub"]["malformed"] == 1
+        assert registry.get_stats()["hub"]["malformed"] == 2
+    assert caplog.text.count("malformed record at") == 1
 
 
 @pytest.mark.parametrize(
