@@ -214,7 +214,7 @@ def _unpack_topics(line: bytes) -> tuple[str, ...]:
         parsed: object = json.loads(line)
         topics = cast("list[object]", parsed) if isinstance(parsed, list) else []
         return tuple(map(check_topic, topics))
-    except ValueError:
+    except (ValueError, RecursionError):  # the second where somebody nests lists by the thousand
         return ()
 
 
