@@ -67,9 +67,10 @@ class NoStream(ConnectionError):
 
 
 class _Answers:
-    """What comes back: one message for each of ``count`` requests; None: many, up to a status."""
+    """What comes over ``client``: one message for each of ``count`` requests, or up to a status."""
 
-    def __init__(self, count: int | None) -> None:
+    def __init__(self, client: NatsClient, count: int | None) -> None:
+        self.client = client
         self._count = count
         self.answers: dict[int, Answer] = {}
         self.error: Exception | None = None
@@ -152,11 +153,12 @@ class Link:
             errors.append(error)
             if "permissions violation" in str(error).lower():
                 # Told by the server, but not as an answer: nobody knows to which request.
-                self._fail(error)
+                self._fail(client, error)
 
         async def closed() -> None:
             lost.set()
-            self._fail(errors[-1] if errors else ConnectionError("the connection was closed"))
+            last = errors[-1] if errors else ConnectionError("the connection was closed")
+            self._fail(client, last)
 
         try:
             await client.connect(error_cb=note, closed_cb=closed, **self._options)
@@ -195,9 +197,10 @@ class Link:
             raise ConnectionError(message)
         return self._client
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, client: NatsClient, error: Exception) -> None:
         for answers in self._waiting.values():
-            answers.fail(error)
+            if answers.client is client:  # which may be one before the present
+                answers.fail(error)
 
     def _explained(self, error: Exception) -> Exception:
         """Return the error to raise: some will be the same however often it is tried."""
@@ -264,7 +267,7 @@ class Link:
         client = self._connected()
         self._number += 1
         question = self._number
-        answers = self._waiting[question] = _Answers(count)
+        answers = self._waiting[question] = _Answers(client, count)
         try:
             for number, (subject, payload, headers) in enumerate(requests):
                 reply = f"{self._inbox}.{question}.{number}"
