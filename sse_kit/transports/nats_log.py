@@ -213,7 +213,8 @@ class NatsLog:
 
     async def _after_all(self, cursor: Position) -> tuple[Page, bool] | None:
         bounds = await self.bounds()
-        if bounds.end.offset == cursor.offset and _differ(bounds.end, cursor):
+        is_there = bounds.first <= bounds.last == cursor.offset
+        if is_there and _differ(bounds.end, cursor):
             return None
         is_end = bounds.last <= cursor.offset
         if not is_end:

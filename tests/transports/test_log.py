@@ -20,23 +20,16 @@ from sse_kit.errors import (
     TransportNotRunning,
 )
 from sse_kit.testing import TransportConformance
-from sse_kit.transports import writer
-from sse_kit.transports.base import (
-    Batch,
-    HealthStatus,
-    Position,
-    Publication,
-    Published,
-    Rebase,
-)
+from sse_kit.transports import log
+from sse_kit.transports.base import Batch, HealthStatus, Position, Publication, Rebase
 from sse_kit.transports.memory_log import MemoryLog
 from sse_kit.transports.settings import LogSettings, redacted
 from tests.transports.engine import Engine, EngineTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
-    from sse_kit.transports.base import Transport
+    from sse_kit.transports.base import Page, Transport
 
 pytestmark = pytest.mark.anyio
 
@@ -80,56 +73,6 @@ async def test_a_batch_that_failed_is_stored_once(fault: str) -> None:
                 tasks.start_soon(transport.publish, publication(number))
         page = await transport.read(0, limit=100)
     assert sorted(int(record.payload) for record in page.records) == list(range(20))
-
-
-@pytest.mark.parametrize("place", [0, 100, 255])
-async def test_what_cannot_be_stored_keeps_nothing_else_from_it(place: int) -> None:
-    """It fails alone, after no more attempts than the others have time for, with its own reason."""
-    engine = Engine()
-    engine.poison = b"%d" % place
-    failures: list[PublishFailed] = []
-
-    async def fail(transport: EngineTransport) -> None:
-        with pytest.raises(PublishFailed) as caught:
-            await transport.publish(publication(place))
-        failures.append(caught.value)
-
-    async with EngineTransport(engine, request_timeout=0.1, publish_timeout=1.0) as transport:
-        async with anyio.create_task_group() as tasks:
-            for number in range(256):
-                if number == place:
-                    tasks.start_soon(fail, transport)
-                else:
-                    tasks.start_soon(transport.publish, publication(number))
-        page = await transport.read(0, limit=300)
-    stored = sorted(int(record.payload) for record in page.records)
-    assert stored == [number for number in range(256) if number != place]
-    assert engine.refused.index(1) <= 2
-    assert ["TimeoutError" in failure.reason for failure in failures] == [True]
-
-
-async def test_a_batch_ends_before_what_is_too_large_for_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A large payload goes alone, and takes its own time."""
-    monkeypatch.setattr(writer, "MAX_BATCH_BYTES", 100)
-    batches: list[list[int]] = []
-
-    async def append(publications: Sequence[Publication]) -> list[Published]:
-        await lowlevel.checkpoint()
-        batches.append([len(publication.payload) for publication in publications])
-        return [Published(Position("e", 1)) for _ in publications]
-
-    one = writer.Writer(append, timeout=5.0)
-    async with anyio.create_task_group() as running:
-        async with anyio.create_task_group() as tasks:
-            for size in (5, 90, 20, 200, 5, 300, 100, 1):
-                tasks.start_soon(one.publish, Publication(("t",), bytes(size)))
-            running.start_soon(one.run)
-        running.cancel_scope.cancel()
-    assert sum(map(len, batches)) == 8
-    assert len(batches) < 8
-    assert all(len(batch) == 1 or sum(batch) <= 100 for batch in batches)
 
 
 async def test_a_publish_fails_once_its_time_is_over() -> None:
@@ -189,6 +132,30 @@ async def test_a_lost_wake_up_costs_time_and_no_record() -> None:
         engine.log.append(publication(7))
         with anyio.fail_after(5):
             assert isinstance(await feeds.receive(), Batch)
+
+
+async def test_a_doubt_that_stays_is_looked_into_with_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever was asked does not know the cursor, the engine says that it is right: in a while."""
+    doubts, pauses = [None] * 5, list[int]()
+
+    class Doubtful(EngineTransport):
+        async def next_page(self, cursor: Position, /) -> Page | None:
+            return doubts.pop() if doubts else await super().next_page(cursor)
+
+    def counted() -> Iterator[float]:
+        for number in range(100):
+            pauses.append(number)
+            yield 0.0
+
+    async with Doubtful(Engine()) as transport:
+        monkeypatch.setattr(log, "delays", counted)
+        async with transport.tail() as feeds:
+            await transport.publish(publication(7))
+            with anyio.fail_after(5):
+                assert isinstance(await feeds.receive(), Batch)
+    assert pauses == [0, 1, 2, 3, 4]
 
 
 async def test_a_new_generation_is_one_rebase() -> None:
