@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +30,9 @@ LET_GO = 0.1
 """Seconds for closing what could not be opened."""
 
 API = "$JS.API."
+NOT_LET_IN = re.compile(r"(authorization|authentication)(?! timeout)", re.IGNORECASE)
+"""What a server says who does not know us; who was too slow may try again."""
+
 END_OF_BATCH, NOT_FOUND, NO_RESPONDERS = "204", "404", "503"
 
 
@@ -211,7 +215,7 @@ class Link:
             )
         elif isinstance(error, PlainConnection):
             remedy = "give the server a tls block without allow_non_tls, or write nats://"
-        elif "authorization" in reason.lower() or "authentication" in reason.lower():
+        elif NOT_LET_IN.search(reason):
             remedy = "give user:password@ or token@ in the URL, or credentials=…, as it knows them"
         else:
             return error

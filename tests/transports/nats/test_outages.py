@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -255,6 +256,19 @@ async def test_an_absent_server_is_an_error(namespace: str) -> None:
     ):
         async with transport:
             pytest.fail("nobody is there")
+
+
+async def test_who_was_too_slow_to_say_who_they_are_is_not_refused(
+    own_nats: OwnNats, namespace: str
+) -> None:
+    """A slow network is no wrong password: entering tries again."""
+    who = json.dumps({"user": "app", "password": "p", "timeout": 0.05})
+    engine = own_nats(config={"authorization": who})
+    with FaultProxy(f"nats://app:p@127.0.0.1:{engine.port}") as proxy:
+        proxy.delay(0.2)
+        with pytest.raises(EngineUnavailable, match="Authentication Timeout"):
+            async with NatsTransport(proxy.url, namespace=namespace, connect_timeout=0):
+                pytest.fail("it was let in")
 
 
 async def test_a_server_that_comes_late_is_waited_for(own_nats: OwnNats, namespace: str) -> None:
