@@ -33,6 +33,7 @@ API = "$JS.API."
 NOT_LET_IN = re.compile(r"(authorization|authentication)(?! timeout)", re.IGNORECASE)
 """What a server says who does not know us; who was too slow may try again."""
 
+SEQUENCE = "Nats-Sequence"
 END_OF_BATCH, NOT_FOUND, NO_RESPONDERS = "204", "404", "503"
 
 
@@ -71,7 +72,7 @@ class NoStream(ConnectionError):
 
 
 class _Answers:
-    """What comes over ``client``: one message for each of ``count`` requests, or up to a status."""
+    """What comes over ``client``: the answer to each of ``count`` requests; None: a read's."""
 
     def __init__(self, client: NatsClient, count: int | None) -> None:
         self.client = client
@@ -84,7 +85,8 @@ class _Answers:
         """Take an answer to request ``number``."""
         if self._count is None:
             self.answers[len(self.answers)] = answer
-            is_last = answer.status is not None
+            # Not by its status: a message that is stored may have one of its own.
+            is_last = SEQUENCE not in answer.headers
         else:
             self.answers[number] = answer
             is_last = len(self.answers) == self._count

@@ -220,6 +220,21 @@ async def test_what_is_not_ours_is_skipped_counted_and_logged_once(
 
 
 @pytest.mark.anyio
+async def test_a_status_in_a_message_ends_no_read(nats_engine: Reachable, namespace: str) -> None:
+    """What follows it comes as well, although it is not there yet."""
+    async with (
+        NatsTransport(nats_engine.url, namespace=namespace) as transport,
+        plain_client(nats_engine.url) as client,
+    ):
+        subject = Names(namespace).records((await transport.bounds()).epoch)
+        await client.request(subject, b"", headers={"Status": "503"})
+        for number in range(2):
+            await transport.publish(Publication(TOPICS, bytes(MIB // 3), str(number)))
+        page = await transport.read(0, limit=9)
+    assert offsets(page.records) == [1, 2, 3]
+
+
+@pytest.mark.anyio
 async def test_a_hole_is_told(nats_engine: Reachable, namespace: str) -> None:
     """Somebody took a record out of the middle: what is left is not joined in silence."""
     async with (
