@@ -46,7 +46,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("transports.redis_connections", "transports.redis_entries", "transports.redis_server"),
         "transports.redis",
         *("transports.nats_client", "transports.nats_link"),
-        *("transports.nats_stream", "transports.nats_log"),
+        *("transports.nats_stream", "transports.nats_pace", "transports.nats_log"),
         "transports.nats",
         "transports.postgres_link",
         "transports.postgres_settings",

@@ -273,12 +273,16 @@ class LogTransport(Transport, SupportsReplay):
         with scope, send:
             while True:
                 try:
-                    feed, cursor = await self._next(cursor)
+                    step = await self._next(cursor)
+                    feed, found = step or await self._find_again(cursor)
                 except Exception as error:  # noqa: BLE001  an outage, told by health
                     self.contact.failed(error)
                     await anyio.sleep(next(pauses))
                     continue
-                pauses = delays()
+                if step is None and found == cursor:  # whom we asked knows less than another
+                    await anyio.sleep(next(pauses))
+                    continue
+                pauses, cursor = delays(), found
                 if feed is None:
                     continue
                 try:
@@ -286,14 +290,14 @@ class LogTransport(Transport, SupportsReplay):
                 except anyio.BrokenResourceError:
                     return
 
-    async def _next(self, cursor: Position) -> tuple[Feed | None, Position]:
-        """Return what follows ``cursor``, and the cursor after it."""
+    async def _next(self, cursor: Position) -> tuple[Feed | None, Position] | None:
+        """Return what follows ``cursor``, and the cursor after it; None: it is in doubt."""
         page = await self.next_page(cursor)
         if page is None:
-            return await self._find_again(cursor)
+            return None
         bounds = page.bounds
         if bounds.epoch != cursor.epoch or cursor.offset > bounds.last:
-            return await self._find_again(cursor)
+            return None
         if bounds.first - 1 > cursor.offset:
             missed = bounds.first - 1 - cursor.offset
             return Gap(GapReason.TRIMMED, bounds.start, missed), bounds.start

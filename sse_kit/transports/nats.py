@@ -8,13 +8,13 @@ what becomes of a lost connection in :mod:`~sse_kit.transports.nats_link`.
 
 from __future__ import annotations
 
-import json
 import math
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
+from pydantic import ValidationError
 
 from sse_kit.errors import (
     InvalidSetting,
@@ -31,6 +31,7 @@ from sse_kit.transports.nats_log import NOT_FOUND, NatsLog, listed
 from sse_kit.transports.nats_stream import (
     RESERVED,
     SECOND,
+    Beat,
     Names,
     NatsOptions,
     NatsSettings,
@@ -192,11 +193,11 @@ class NatsTransport(LogTransport, SupportsPresence):
 
     async def beat(self, node: str, counts: Mapping[str, int], /, *, lease: float) -> None:
         """Store the latest beat of ``node``; the server forgets it when its lease is over."""
-        await self._ask(self._beat, node, {"lease": lease, "counts": dict(counts)})
+        await self._ask(self._beat, node, Beat(lease=lease, counts=dict(counts)))
 
-    async def _beat(self, node: str, beat: Json) -> None:
-        headers = {"Nats-TTL": f"{max(math.ceil(beat['lease']), 1)}s"}
-        request = Request(self._names.node(node), json.dumps(beat).encode(), headers)
+    async def _beat(self, node: str, beat: Beat) -> None:
+        headers = {"Nats-TTL": f"{max(math.ceil(beat.lease), 1)}s"}
+        request = Request(self._names.node(node), beat.model_dump_json().encode(), headers)
         try:
             answers = await self._log.link.ask([request])
         except NoStream:
@@ -223,10 +224,10 @@ class NatsTransport(LogTransport, SupportsPresence):
         now, first, living = nanoseconds(info["ts"]), 1, dict[str, dict[str, int]]()
         while answers := await self._log.link.get(self._names.nodes, seq=first, batch=MANY):
             for headers, data in answers:
-                beat = json.loads(data)
-                until = nanoseconds(headers["Nats-Time-Stamp"]) + beat["lease"] * SECOND
-                if until > now:
-                    living[headers["Nats-Subject"].rpartition(".")[2]] = beat["counts"]
+                with suppress(ValidationError):  # it is no beat: somebody else's
+                    beat = Beat.model_validate_json(data)
+                    if nanoseconds(headers["Nats-Time-Stamp"]) + beat.lease * SECOND > now:
+                        living[headers["Nats-Subject"].rpartition(".")[2]] = beat.counts
             first = int(answers[-1].headers["Nats-Sequence"]) + 1
         return living
 

@@ -17,6 +17,7 @@ except ImportError as error:
     raise MissingExtra("nats-py", "nats") from error
 
 if TYPE_CHECKING:
+    from asyncio import StreamWriter
     from collections.abc import Callable, Mapping, Sequence
     from ssl import SSLContext
 
@@ -68,8 +69,12 @@ class NatsClient(Client):
         await untyped.subscribe(subject, cb=take, pending_bytes_limit=0)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002
-        # It would try to send the rest to a server that is gone, fail, and tell nobody it closed.
+        # It would try to send the rest to a server that is gone, fail, and tell nobody it closed;
+        # or, if that is only silent, wait until TCP gives up.
         self._pending, self._pending_data_size = [], 0
+        writer: StreamWriter | None = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
         await super()._close(status, do_cbs)
 
     def _connect_command(self) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +30,10 @@ LET_GO = 0.1
 """Seconds for closing what could not be opened."""
 
 API = "$JS.API."
+NOT_LET_IN = re.compile(r"(authorization|authentication)(?! timeout)", re.IGNORECASE)
+"""What a server says who does not know us; who was too slow may try again."""
+
+SEQUENCE = "Nats-Sequence"
 END_OF_BATCH, NOT_FOUND, NO_RESPONDERS = "204", "404", "503"
 
 
@@ -67,9 +72,10 @@ class NoStream(ConnectionError):
 
 
 class _Answers:
-    """What comes back: one message for each of ``count`` requests; None: many, up to a status."""
+    """What comes over ``client``: the answer to each of ``count`` requests; None: a read's."""
 
-    def __init__(self, count: int | None) -> None:
+    def __init__(self, client: NatsClient, count: int | None) -> None:
+        self.client = client
         self._count = count
         self.answers: dict[int, Answer] = {}
         self.error: Exception | None = None
@@ -79,7 +85,8 @@ class _Answers:
         """Take an answer to request ``number``."""
         if self._count is None:
             self.answers[len(self.answers)] = answer
-            is_last = answer.status is not None
+            # Not by its status: a message that is stored may have one of its own.
+            is_last = SEQUENCE not in answer.headers
         else:
             self.answers[number] = answer
             is_last = len(self.answers) == self._count
@@ -152,11 +159,12 @@ class Link:
             errors.append(error)
             if "permissions violation" in str(error).lower():
                 # Told by the server, but not as an answer: nobody knows to which request.
-                self._fail(error)
+                self._fail(client, error)
 
         async def closed() -> None:
             lost.set()
-            self._fail(errors[-1] if errors else ConnectionError("the connection was closed"))
+            last = errors[-1] if errors else ConnectionError("the connection was closed")
+            self._fail(client, last)
 
         try:
             await client.connect(error_cb=note, closed_cb=closed, **self._options)
@@ -195,9 +203,10 @@ class Link:
             raise ConnectionError(message)
         return self._client
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, client: NatsClient, error: Exception) -> None:
         for answers in self._waiting.values():
-            answers.fail(error)
+            if answers.client is client:  # which may be one before the present
+                answers.fail(error)
 
     def _explained(self, error: Exception) -> Exception:
         """Return the error to raise: some will be the same however often it is tried."""
@@ -208,7 +217,7 @@ class Link:
             )
         elif isinstance(error, PlainConnection):
             remedy = "give the server a tls block without allow_non_tls, or write nats://"
-        elif "authorization" in reason.lower() or "authentication" in reason.lower():
+        elif NOT_LET_IN.search(reason):
             remedy = "give user:password@ or token@ in the URL, or credentials=…, as it knows them"
         else:
             return error
@@ -264,7 +273,7 @@ class Link:
         client = self._connected()
         self._number += 1
         question = self._number
-        answers = self._waiting[question] = _Answers(count)
+        answers = self._waiting[question] = _Answers(client, count)
         try:
             for number, (subject, payload, headers) in enumerate(requests):
                 reply = f"{self._inbox}.{question}.{number}"

@@ -16,6 +16,7 @@ import anyio
 from sse_kit.errors import EngineRefused
 from sse_kit.transports.base import Bounds, Gap, GapReason, Page, Position, Published
 from sse_kit.transports.nats_link import ApiError, NoStream, Request, answer_of
+from sse_kit.transports.nats_pace import Pace
 from sse_kit.transports.nats_stream import (
     KEY_HEADER,
     UPDATABLE,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from sse_kit.transports.nats_link import Link
     from sse_kit.transports.nats_stream import Json, Names, NatsSettings
 
-PAGE_BYTES = 16 * 1024 * 1024
-"""Bytes that one read may bring; a single record may be larger."""
-
 LAG = 0.005
 """Seconds until a replica that has not yet what its leader has is asked again."""
 
@@ -59,6 +57,7 @@ class NatsLog:
         self._names = names
         self._settings = settings
         self._address = address
+        self._pace = Pace(settings.request_timeout, largest=settings.max_size)
 
     # The stream ---------------------------------------------------------------------------------
 
@@ -166,7 +165,10 @@ class NatsLog:
 
         Also tells whether whoever answered has no more.
         """
-        answers = await self.link.get(self._names.log, seq=first, batch=limit, max_bytes=PAGE_BYTES)
+        async with self._pace.asking() as read:
+            query = {"seq": first, "batch": limit, "max_bytes": read.size}
+            answers = await self.link.get(self._names.log, **query)
+            read.got = sum(len(answer.data) for answer in answers)
         records: list[Record] = []
         for headers, data in answers:
             record = record_of(self._names, headers, data)
@@ -211,7 +213,8 @@ class NatsLog:
 
     async def _after_all(self, cursor: Position) -> tuple[Page, bool] | None:
         bounds = await self.bounds()
-        if bounds.end.offset == cursor.offset and _differ(bounds.end, cursor):
+        is_there = bounds.first <= bounds.last == cursor.offset
+        if is_there and _differ(bounds.end, cursor):
             return None
         is_end = bounds.last <= cursor.offset
         if not is_end:

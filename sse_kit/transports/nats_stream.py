@@ -24,7 +24,7 @@ from ssl import SSLContext  # noqa: TC003  as above
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 from urllib.parse import quote
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from sse_kit.messages import check_topic
 from sse_kit.transports.base import Bounds, Position, Record
@@ -90,6 +90,13 @@ class NatsOptions(LogOptions, total=False):
     max_message: int
     ssl: SSLContext | None
     credentials: Path | str | None
+
+
+class Beat(BaseModel):
+    """What a node says of itself: that it lives for ``lease`` seconds, and its counts."""
+
+    lease: float
+    counts: dict[str, int]
 
 
 class Names:
@@ -214,7 +221,7 @@ def _unpack_topics(line: bytes) -> tuple[str, ...]:
         parsed: object = json.loads(line)
         topics = cast("list[object]", parsed) if isinstance(parsed, list) else []
         return tuple(map(check_topic, topics))
-    except ValueError:
+    except (ValueError, RecursionError):  # the second where somebody nests lists by the thousand
         return ()
 
 

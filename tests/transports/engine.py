@@ -23,12 +23,17 @@ LIMIT = 64 * 1024
 
 
 class Engine:
-    """A log, and what goes wrong with it: each entry of ``faults`` is used up by one call."""
+    """A log, and what goes wrong with it: each entry of ``faults`` is used up by one call.
+
+    It takes no batch in which ``poison`` is, and never answers to one.
+    """
 
     def __init__(self, log: MemoryLog | None = None) -> None:
         self.log = log or MemoryLog()
         self.faults: deque[str] = deque()
         self.batches: list[int] = []
+        self.refused: list[int] = []
+        self.poison: bytes | None = None
         self.hangs = anyio.Event()
         self.down = False
 
@@ -63,6 +68,9 @@ class EngineTransport(LogTransport):
 
     async def append(self, publications: Sequence[Publication], /) -> Sequence[Published]:
         fault = await self.engine.fault("lost request", "lost answer", "half", "hang")
+        if self.engine.poison in [publication.payload for publication in publications]:
+            self.engine.refused.append(len(publications))
+            await anyio.sleep_forever()
         if fault == "lost request":
             raise ConnectionError(fault)
         if fault == "half":

@@ -20,13 +20,16 @@ from sse_kit.errors import (
     TransportNotRunning,
 )
 from sse_kit.testing import TransportConformance
+from sse_kit.transports import log
 from sse_kit.transports.base import Batch, HealthStatus, Position, Publication, Rebase
 from sse_kit.transports.memory_log import MemoryLog
 from sse_kit.transports.settings import LogSettings, redacted
 from tests.transports.engine import Engine, EngineTransport
 
 if TYPE_CHECKING:
-    from sse_kit.transports.base import Transport
+    from collections.abc import Iterator
+
+    from sse_kit.transports.base import Page, Transport
 
 pytestmark = pytest.mark.anyio
 
@@ -129,6 +132,30 @@ async def test_a_lost_wake_up_costs_time_and_no_record() -> None:
         engine.log.append(publication(7))
         with anyio.fail_after(5):
             assert isinstance(await feeds.receive(), Batch)
+
+
+async def test_a_doubt_that_stays_is_looked_into_with_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever was asked does not know the cursor, the engine says that it is right: in a while."""
+    doubts, pauses = [None] * 5, list[int]()
+
+    class Doubtful(EngineTransport):
+        async def next_page(self, cursor: Position, /) -> Page | None:
+            return doubts.pop() if doubts else await super().next_page(cursor)
+
+    def counted() -> Iterator[float]:
+        for number in range(100):
+            pauses.append(number)
+            yield 0.0
+
+    async with Doubtful(Engine()) as transport:
+        monkeypatch.setattr(log, "delays", counted)
+        async with transport.tail() as feeds:
+            await transport.publish(publication(7))
+            with anyio.fail_after(5):
+                assert isinstance(await feeds.receive(), Batch)
+    assert pauses == [0, 1, 2, 3, 4]
 
 
 async def test_a_new_generation_is_one_rebase() -> None:

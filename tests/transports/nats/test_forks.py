@@ -243,3 +243,20 @@ async def test_a_position_before_all_is_found_whatever_its_mark(
         (first,) = await publish(transport, [1])
         start = Position(first.epoch, 0, "1")
         assert await transport.locate(start) == start
+
+
+async def test_a_record_that_was_trimmed_is_taken_as_it_is(
+    nats_engine: Reachable, namespace: str
+) -> None:
+    """By a tail that stands at it as by whoever comes back: or they would doubt for ever."""
+    async with (
+        NatsTransport(nats_engine.url, namespace=namespace) as transport,
+        plain_client(nats_engine.url) as client,
+    ):
+        (last,) = await publish(transport, [1])
+        await api(client, f"STREAM.PURGE.{Names(namespace).log}")
+        other = Position(last.epoch, last.offset, "1")
+        assert await transport.locate(other) == other
+        page = await transport.next_page(other)
+        assert page is not None
+        assert page.records == ()

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
 import nats
+import psutil
 import pytest
 
+from sse_kit.config import Retention
 from sse_kit.errors import EngineUnavailable, PublishFailed
 from sse_kit.testing import FaultProxy
-from sse_kit.testing.ports import free_port
-from sse_kit.testing.suite import numbered
+from sse_kit.testing.ports import HOST, free_port
+from sse_kit.testing.suite import TOPICS, numbered
 from sse_kit.transports import nats_stream
-from sse_kit.transports.base import HealthStatus, Position
+from sse_kit.transports.base import HealthStatus, Position, Publication
+from sse_kit.transports.contact import Contact
 from sse_kit.transports.nats import NatsTransport
-from sse_kit.transports.nats_stream import Names
+from sse_kit.transports.nats_link import Link
+from sse_kit.transports.nats_stream import LARGEST, RESERVED, Names
 from tests.transports.nats.tools import api, plain_client, until
 from tests.transports.tools import PATIENCE, check_once, numbers, publish, reading
 
@@ -192,6 +198,54 @@ async def test_a_black_hole_is_an_outage_that_ends(nats_engine: Reachable, names
             assert await numbers(tail, 1) == [7]
 
 
+async def test_a_server_that_went_silent_leaves_nothing_behind(
+    own_nats: OwnNats, namespace: str
+) -> None:
+    """Neither a task nor a socket, although megabytes for it are still to be sent."""
+    engine = own_nats(config={"max_payload": str(LARGEST)})
+    before = asyncio.all_tasks()
+    async with NatsTransport(
+        engine.url,
+        namespace=namespace,
+        max_message=LARGEST,
+        retention=Retention(max_bytes=None),
+        request_timeout=QUICK,
+        publish_timeout=5 * QUICK,
+    ) as transport:
+        engine.freeze()
+        with pytest.raises(PublishFailed):
+            await transport.publish(Publication(TOPICS, bytes(LARGEST - RESERVED)))
+    connections = psutil.Process().net_connections("tcp")
+    assert asyncio.all_tasks() == before
+    assert (HOST, engine.port) not in [each.raddr for each in connections]
+
+
+async def test_the_end_of_a_connection_fails_what_was_asked_over_it(own_nats: OwnNats) -> None:
+    """And nothing that was asked over the next one, however late it is told."""
+    engine = own_nats()
+    contact = Contact("here", timeout=PATIENCE)
+    link = Link(
+        [engine.url],
+        contact,
+        timeout=PATIENCE,
+        tls=None,
+        credentials=None,
+        subject="wake",
+        wake=lambda: None,
+    )
+    await link.connect()
+    first = link._client  # noqa: SLF001  to end it late
+    assert first is not None
+    await link.connect()
+    engine.freeze()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(link.api, "INFO")
+        await anyio.wait_all_tasks_blocked()
+        await first.close()
+        engine.thaw()
+    await link.close()
+
+
 async def test_an_absent_server_is_an_error(namespace: str) -> None:
     """It says where, and why; with ``connect_timeout`` 0 after one try."""
     url = f"nats://127.0.0.1:{free_port()}"
@@ -202,6 +256,19 @@ async def test_an_absent_server_is_an_error(namespace: str) -> None:
     ):
         async with transport:
             pytest.fail("nobody is there")
+
+
+async def test_who_was_too_slow_to_say_who_they_are_is_not_refused(
+    own_nats: OwnNats, namespace: str
+) -> None:
+    """A slow network is no wrong password: entering tries again."""
+    who = json.dumps({"user": "app", "password": "p", "timeout": 0.05})
+    engine = own_nats(config={"authorization": who})
+    with FaultProxy(f"nats://app:p@127.0.0.1:{engine.port}") as proxy:
+        proxy.delay(0.2)
+        with pytest.raises(EngineUnavailable, match="Authentication Timeout"):
+            async with NatsTransport(proxy.url, namespace=namespace, connect_timeout=0):
+                pytest.fail("it was let in")
 
 
 async def test_a_server_that_comes_late_is_waited_for(own_nats: OwnNats, namespace: str) -> None:

@@ -52,6 +52,19 @@ async def test_the_server_forgets_the_dead(nats_engine: Reachable, namespace: st
         await until(is_clean)
 
 
+async def test_what_is_no_beat_is_not_counted(nats_engine: Reachable, namespace: str) -> None:
+    """Nor does it keep anybody else from being counted."""
+    async with (
+        NatsTransport(nats_engine.url, namespace=namespace) as transport,
+        plain_client(nats_engine.url) as client,
+    ):
+        await transport.beat("node", {"user": 3}, lease=LONG)
+        strange = (b"", b"[]", b"[" * 5000, b'{"lease":"long","counts":{}}', b'{"lease":9}')
+        for number, data in enumerate(strange):
+            await client.request(Names(namespace).node(f"other{number}"), data)
+        assert await transport.nodes() == {"node": {"user": 3}}
+
+
 async def test_beats_outlive_the_server(own_nats: OwnNats, namespace: str) -> None:
     """After kill -9 the cluster is counted at once, not only after everybody's next beat."""
     engine = own_nats()

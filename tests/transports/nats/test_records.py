@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 NAMES = Names("ns")
 STAMP = "2026-11-25T23:12:32.10715745Z"
 MIB = 1024 * 1024
+DEEP = b"[" * 5000 + b"\nx"
+"""JSON that Python's own parser ends with RecursionError."""
 
 
 def headers(**others: str) -> dict[str, str]:
@@ -73,7 +75,12 @@ def test_a_message_of_somebody_else_is_malformed(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"[]", b"{}", b'"t"', b"[1]", b'["t",""]', b'["a\\nb"]', b"[", b"\xff", b"NaN"]
+    "line",
+    [
+        *(b"", b"[]", b"{}", b'"t"', b"[1]", b'["t",""]', b'["a\\nb"]', b"[", b"\xff", b"NaN"),
+        *(b"[" * 5000, b'{"a":' * 5000, b"[%s]" % (b"1" * 5000)),
+    ],
+    ids=lambda line: line[:8],
 )
 def test_what_are_no_topics_is_malformed(line: bytes) -> None:
     """Also if a payload of ours follows."""
@@ -199,16 +206,32 @@ async def test_what_is_not_ours_is_skipped_counted_and_logged_once(
     async with registry, plain_client(nats_engine.url) as client:
         connection = await registry.add_connection(topics=["t"])
         first = await registry.publish("t", "ours")
-        for data in (b"", b"no line", b'["t"]\nno message', b'["t"]\n{"v":9,"data":"later"}'):
+        strange = (b"", b"no line", b'["t"]\nno message', b'["t"]\n{"v":9,"data":"later"}', DEEP)
+        for data in strange:
             await client.publish(Names(namespace).records(first.epoch), data)
         await client.flush()
         last = await registry.publish("t", "ours too")
         messages = [await anext(connection), await anext(connection)]
         stats = registry.get_stats()["hub"]
     assert [message.data for message in messages] == ["ours", "ours too"]
-    assert last.offset == first.offset + 5
-    assert stats["malformed"] == 4
+    assert last.offset == first.offset + len(strange) + 1
+    assert stats["malformed"] == len(strange)
     assert caplog.text.count("malformed record") == 1
+
+
+@pytest.mark.anyio
+async def test_a_status_in_a_message_ends_no_read(nats_engine: Reachable, namespace: str) -> None:
+    """What follows it comes as well, although it is not there yet."""
+    async with (
+        NatsTransport(nats_engine.url, namespace=namespace) as transport,
+        plain_client(nats_engine.url) as client,
+    ):
+        subject = Names(namespace).records((await transport.bounds()).epoch)
+        await client.request(subject, b"", headers={"Status": "503"})
+        for number in range(2):
+            await transport.publish(Publication(TOPICS, bytes(MIB // 3), str(number)))
+        page = await transport.read(0, limit=9)
+    assert offsets(page.records) == [1, 2, 3]
 
 
 @pytest.mark.anyio
