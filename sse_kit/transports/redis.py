@@ -39,8 +39,9 @@ from sse_kit.transports.base import (
 from sse_kit.transports.contact import Contact, sentence
 from sse_kit.transports.log import TAIL_BATCH, LogTransport
 from sse_kit.transports.presence import SupportsPresence
-from sse_kit.transports.redis_connections import Line, Place, Script, Word
+from sse_kit.transports.redis_connections import Line, Script, Word
 from sse_kit.transports.redis_entries import Pace, View, following
+from sse_kit.transports.redis_place import Place
 from sse_kit.transports.redis_server import SECTIONS, Server
 from sse_kit.transports.settings import LogOptions, LogSettings, redacted
 
@@ -140,8 +141,15 @@ class RedisTransport(LogTransport, SupportsPresence):
         try:
             patience = self.settings.request_timeout
             self._tasks, self._seen = tasks, None
+            lines: list[Line] = []
             self._writer, self._reader, self._waiter = (
-                Line(tasks, self._place.connection, address=self.contact.address, timeout=timeout)
+                Line(
+                    tasks,
+                    self._place,
+                    address=self.contact.address,
+                    timeout=timeout,
+                    beside=lines,
+                )
                 for timeout in (patience, patience, BLOCK + GRACE)
             )
             await self._check()
@@ -201,29 +209,38 @@ class RedisTransport(LogTransport, SupportsPresence):
 
     async def page(self, after: int, limit: int, /) -> Page:
         """Read records and bounds in one transaction."""
-        view = await self._look(after, limit)
+        return (await self._view(after, limit)).page(after)
+
+    async def _view(self, after: int, limit: int, epoch: str = "") -> View:
+        view = await self._look(after, limit, epoch)
         if not view.in_order:
             await self._put_in_order()
-            view = await self._look(after, limit)
-        return view.page(after)
+            view = await self._look(after, limit, epoch)
+        return view
 
-    async def _look(self, after: int, limit: int) -> View:
+    async def _look(self, after: int, limit: int, asked: str) -> View:
         with self._pace.asking():
             count = min(limit, self._pace.count)
-            (epoch, first, last), kept, entries = await self._reader.view(
+            (epoch, first, last), fork, kept, entries = await self._reader.view(
                 ("HMGET", self._meta, "epoch", "first", "last"),
+                ("HGET", self._forks, asked),
                 ("XLEN", self._log),
                 ("XRANGE", self._log, f"{after + 1}-0", "+", "COUNT", count),
             )
-        return View(epoch and epoch.decode(), int(first or 1), int(last or 0), kept, entries)
+        return View(
+            epoch=epoch and epoch.decode(),
+            first=int(first or 1),
+            last=int(last or 0),
+            fork=None if fork is None else int(fork),
+            kept=kept,
+            entries=entries,
+        )
 
     async def find(self, position: Position, /) -> Position | Gap:
         """Find ``position`` by the forks."""
-        bounds = (await self.page(MAX_OFFSET, 1)).bounds
-        fork: int | None = bounds.last
-        if position.epoch != bounds.epoch:
-            (known,) = await self._reader.ask(("HGET", self._forks, position.epoch))
-            fork = None if known is None else int(known)
+        view = await self._view(MAX_OFFSET, 1, position.epoch)
+        bounds = view.page(MAX_OFFSET).bounds
+        fork = bounds.last if position.epoch == bounds.epoch else view.fork
         if fork is None:
             return Gap(GapReason.EPOCH, bounds.start)
         if position.offset > fork:

@@ -40,11 +40,15 @@ class Pace:
 
 
 class View(NamedTuple):
-    """What one look at the log has shown; ``entries``: ids and fields of what follows an offset."""
+    """What one look at the log has shown; ``entries``: ids and fields of what follows an offset.
+
+    ``fork``: the last offset that the epoch which was asked about has in common with the present.
+    """
 
     epoch: str | None
     first: int
     last: int
+    fork: int | None
     kept: int
     entries: list[Entry]
 

@@ -21,7 +21,7 @@ from sse_kit.errors import (
 )
 from sse_kit.testing.ports import free_port
 from sse_kit.transports.redis import RedisTransport
-from sse_kit.transports.redis_connections import Place
+from sse_kit.transports.redis_place import Place
 from sse_kit.transports.redis_server import Server
 from tests.transports.redis.tools import ASYNCIO, key, until
 from tests.transports.tools import publish
