@@ -128,12 +128,16 @@ local function trim()
   if max_records and last - max_records >= keep then
     keep = last - max_records + 1
   end
-  while (max_bytes or max_age) and keep <= last do
+  while keep <= last do
     local head = redis.call('XRANGE', log, id(keep), '+', 'COUNT', 1)[1]
-    if not head or not excess(head) then
+    if not head then
       break
     end
-    keep = tonumber(string.match(head[1], '^%d+')) + 1
+    keep = tonumber(string.match(head[1], '^%d+')) -- what was before it expired, or was deleted
+    if not excess(head) then
+      break
+    end
+    keep = keep + 1
   end
   if keep > first then
     redis.call('XTRIM', log, 'MINID', id(keep))

@@ -103,6 +103,19 @@ async def test_the_age_is_bounded(redis_engine: Reachable, namespace: str) -> No
         assert offsets(page.records) == [5]
 
 
+async def test_after_the_age_of_all_it_begins_at_what_is_kept(
+    redis_engine: Reachable, namespace: str
+) -> None:
+    """Whoever comes from another log is told once, and reads what was published since."""
+    async with keeping(redis_engine, namespace, max_age=1.0) as transport:
+        await publish(transport, range(1, 11))
+        await until(lambda: command(redis_engine, "EXISTS", key(namespace, "log")) == "0")
+        epoch = (await publish(transport, [11]))[0].epoch
+        async with reading(transport, Position("other", 3)) as tail:
+            assert await tail.gap() == Gap(GapReason.EPOCH, Position(epoch, 10))
+            assert await numbers(tail, 1) == [11]
+
+
 def older_than(engine: Reachable, namespace: str, seconds: float) -> bool:
     code = (
         "local at = redis.call('XRANGE', KEYS[1], '-', '+')[1][2][4] "
