@@ -61,6 +61,10 @@ MAX_PAYLOAD = 512 * 1024 * 1024
 READERS = 4
 DEFAULT_PAYLOAD = 16 * 1024 * 1024
 
+LONGEST = 100 * 365 * 86_400.0
+"""Seconds that a key may be remembered: the server refuses what is beyond the end of its calendar.
+"""
+
 BLOCK = 2.0
 """Seconds that a tail waits in the server before it looks by itself."""
 
@@ -78,6 +82,7 @@ class RedisSettings(LogSettings):
     server, its replicas and its clients hold it several times.
     """
 
+    dedup_window: Annotated[float, Field(ge=0.001, le=LONGEST)] = 120.0
     max_payload: Annotated[int, Field(ge=1, le=MAX_PAYLOAD)] = DEFAULT_PAYLOAD
 
 
