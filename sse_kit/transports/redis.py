@@ -169,6 +169,7 @@ class RedisTransport(LogTransport, SupportsPresence):
         Server.parse(info).check(self.contact.address)
         await self._check_limit()
         await self._put_in_order()
+        await self._look(MAX_OFFSET, 1)  # how large records are, before the first are asked for
         await self._writer.ask(("PING",))
         await self._waiter.ask(("XREAD", "STREAMS", self._log, "$"))
 
@@ -223,15 +224,17 @@ class RedisTransport(LogTransport, SupportsPresence):
             view = await self._look(after, limit, epoch)
         return view
 
-    async def _look(self, after: int, limit: int, asked: str) -> View:
-        with self._pace.asking():
-            count = min(limit, self._pace.count)
-            (epoch, first, last), fork, kept, entries = await self._reader.view(
-                ("HMGET", self._meta, "epoch", "first", "last"),
+    async def _look(self, after: int, limit: int, asked: str = "") -> View:
+        with self._pace.asking() as entries:
+            count = self._pace.most(limit)
+            (epoch, first, last, size), fork, kept, found = await self._reader.view(
+                ("HMGET", self._meta, "epoch", "first", "last", "size"),
                 ("HGET", self._forks, asked),
                 ("XLEN", self._log),
                 ("XRANGE", self._log, f"{after + 1}-0", "+", "COUNT", count),
             )
+            entries.extend(found)
+        self._pace.mean = int(size or 0) / max(1, int(last or 0))
         return View(
             epoch=epoch and epoch.decode(),
             first=int(first or 1),
@@ -290,11 +293,12 @@ class RedisTransport(LogTransport, SupportsPresence):
 
     async def _wait(self, after: Position) -> tuple[Record, ...]:
         """Return what follows; nothing, if that is not simply the next records."""
-        with self._pace.asking():
-            blocking = ("COUNT", self._pace.count, "BLOCK", round(BLOCK * 1_000))
+        with self._pace.asking() as entries:
+            blocking = ("COUNT", self._pace.most(TAIL_BATCH), "BLOCK", round(BLOCK * 1_000))
             streams = ("STREAMS", self._log, f"{after.offset}-0")
             (answer,) = await self._waiter.ask(("XREAD", *blocking, *streams))
-        return following(after, answer[self._log.encode()] if answer else [])
+            entries.extend(answer[self._log.encode()] if answer else [])
+        return following(after, entries)
 
     # Presence -----------------------------------------------------------------------------------
 

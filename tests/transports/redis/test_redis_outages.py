@@ -203,7 +203,7 @@ async def test_the_check_tells_pages_of_one_size(
     redis_engine: Reachable, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What takes too long once takes too long for ever."""
-    monkeypatch.setattr(redis_entries.Pace, "asking", lambda _: nullcontext())
+    monkeypatch.setattr(redis_entries.Pace, "asking", lambda _: nullcontext([]))
     with FaultProxy(redis_engine.url) as proxy, pytest.raises(TimeoutError):
         await check_slow(proxy, namespace, patience=1.0)
 
