@@ -51,10 +51,19 @@ Word: TypeAlias = str | bytes | int
 Command: TypeAlias = tuple[Word, ...]
 """The name of a command, and its arguments."""
 
-RIGHTS = "let this user run the commands that docs/transports/redis.md lists"
+COMMANDS = (
+    *("hello", "ping", "info", "eval", "evalsha", "multi", "exec"),
+    *("hget", "hmget", "hset", "hgetall", "hdel", "hlen"),
+    *("xadd", "xlen", "xrange", "xread", "xtrim"),
+    *("exists", "rename", "del", "get", "set", "time", "pexpire", "persist"),
+)
+"""All that a user needs who uses database 0; what the scripts call counts too."""
+
+RIGHTS = " ".join(("~{ssekit:*", *(f"+{command}" for command in COMMANDS)))
+GIVE_RIGHTS = f"give this user the keys and the commands that it needs: {RIGHTS}"
 KINDS: dict[type[Exception], str] = {
     AuthenticationError: "give the right user and password in the URL",
-    AuthorizationError: RIGHTS,
+    AuthorizationError: GIVE_RIGHTS,
     MovedError: "this is a node of a cluster: connect to the node that it names",
     ReadOnlyError: "connect to its primary",
     WrongTypeError: "another program has such a key: choose another namespace",
@@ -62,7 +71,7 @@ KINDS: dict[type[Exception], str] = {
 }
 TEXTS = {
     "OOM ": "raise maxmemory, or keep less (retention)",
-    "ACL failure in script": RIGHTS,
+    "ACL failure in script": GIVE_RIGHTS,
     "MASTERDOWN": "connect to its primary",
     "DENIED": "it is in protected mode: give it a password",
     "DB index": "choose a database that the server has",
