@@ -58,7 +58,6 @@ LIMIT = "proto-max-bulk-len"
 MAX_PAYLOAD = 512 * 1024 * 1024
 """Bytes of one word of a command, as that is set if nobody sets it."""
 
-READERS = 4
 DEFAULT_PAYLOAD = 16 * 1024 * 1024
 
 LONGEST = 100 * 365 * 86_400.0
