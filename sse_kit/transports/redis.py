@@ -39,8 +39,9 @@ from sse_kit.transports.base import (
 from sse_kit.transports.contact import Contact, sentence
 from sse_kit.transports.log import TAIL_BATCH, LogTransport
 from sse_kit.transports.presence import SupportsPresence
-from sse_kit.transports.redis_connections import Line, Place, Script, Word
+from sse_kit.transports.redis_connections import Line, Script, Word
 from sse_kit.transports.redis_entries import Pace, View, following
+from sse_kit.transports.redis_place import Place
 from sse_kit.transports.redis_server import SECTIONS, Server
 from sse_kit.transports.settings import LogOptions, LogSettings, redacted
 
@@ -57,8 +58,11 @@ LIMIT = "proto-max-bulk-len"
 MAX_PAYLOAD = 512 * 1024 * 1024
 """Bytes of one word of a command, as that is set if nobody sets it."""
 
-READERS = 4
 DEFAULT_PAYLOAD = 16 * 1024 * 1024
+
+LONGEST = 100 * 365 * 86_400.0
+"""Seconds that a key may be remembered: the server refuses what is beyond the end of its calendar.
+"""
 
 BLOCK = 2.0
 """Seconds that a tail waits in the server before it looks by itself."""
@@ -77,6 +81,7 @@ class RedisSettings(LogSettings):
     server, its replicas and its clients hold it several times.
     """
 
+    dedup_window: Annotated[float, Field(ge=0.001, le=LONGEST)] = 120.0
     max_payload: Annotated[int, Field(ge=1, le=MAX_PAYLOAD)] = DEFAULT_PAYLOAD
 
 
@@ -140,8 +145,15 @@ class RedisTransport(LogTransport, SupportsPresence):
         try:
             patience = self.settings.request_timeout
             self._tasks, self._seen = tasks, None
+            lines: list[Line] = []
             self._writer, self._reader, self._waiter = (
-                Line(tasks, self._place.connection, address=self.contact.address, timeout=timeout)
+                Line(
+                    tasks,
+                    self._place,
+                    address=self.contact.address,
+                    timeout=timeout,
+                    beside=lines,
+                )
                 for timeout in (patience, patience, BLOCK + GRACE)
             )
             await self._check()
@@ -156,6 +168,7 @@ class RedisTransport(LogTransport, SupportsPresence):
         Server.parse(info).check(self.contact.address)
         await self._check_limit()
         await self._put_in_order()
+        await self._look(MAX_OFFSET, 1)  # how large records are, before the first are asked for
         await self._writer.ask(("PING",))
         await self._waiter.ask(("XREAD", "STREAMS", self._log, "$"))
 
@@ -201,29 +214,40 @@ class RedisTransport(LogTransport, SupportsPresence):
 
     async def page(self, after: int, limit: int, /) -> Page:
         """Read records and bounds in one transaction."""
-        view = await self._look(after, limit)
+        return (await self._view(after, limit)).page(after)
+
+    async def _view(self, after: int, limit: int, epoch: str = "") -> View:
+        view = await self._look(after, limit, epoch)
         if not view.in_order:
             await self._put_in_order()
-            view = await self._look(after, limit)
-        return view.page(after)
+            view = await self._look(after, limit, epoch)
+        return view
 
-    async def _look(self, after: int, limit: int) -> View:
-        with self._pace.asking():
-            count = min(limit, self._pace.count)
-            (epoch, first, last), kept, entries = await self._reader.view(
-                ("HMGET", self._meta, "epoch", "first", "last"),
+    async def _look(self, after: int, limit: int, asked: str = "") -> View:
+        with self._pace.asking() as entries:
+            count = self._pace.most(limit)
+            (epoch, first, last, size), fork, kept, found = await self._reader.view(
+                ("HMGET", self._meta, "epoch", "first", "last", "size"),
+                ("HGET", self._forks, asked),
                 ("XLEN", self._log),
                 ("XRANGE", self._log, f"{after + 1}-0", "+", "COUNT", count),
             )
-        return View(epoch and epoch.decode(), int(first or 1), int(last or 0), kept, entries)
+            entries.extend(found)
+        self._pace.mean = int(size or 0) / max(1, int(last or 0))
+        return View(
+            epoch=epoch and epoch.decode(),
+            first=int(first or 1),
+            last=int(last or 0),
+            fork=None if fork is None else int(fork),
+            kept=kept,
+            entries=entries,
+        )
 
     async def find(self, position: Position, /) -> Position | Gap:
         """Find ``position`` by the forks."""
-        bounds = (await self.page(MAX_OFFSET, 1)).bounds
-        fork: int | None = bounds.last
-        if position.epoch != bounds.epoch:
-            (known,) = await self._reader.ask(("HGET", self._forks, position.epoch))
-            fork = None if known is None else int(known)
+        view = await self._view(MAX_OFFSET, 1, position.epoch)
+        bounds = view.page(MAX_OFFSET).bounds
+        fork = bounds.last if position.epoch == bounds.epoch else view.fork
         if fork is None:
             return Gap(GapReason.EPOCH, bounds.start)
         if position.offset > fork:
@@ -268,11 +292,12 @@ class RedisTransport(LogTransport, SupportsPresence):
 
     async def _wait(self, after: Position) -> tuple[Record, ...]:
         """Return what follows; nothing, if that is not simply the next records."""
-        with self._pace.asking():
-            blocking = ("COUNT", self._pace.count, "BLOCK", round(BLOCK * 1_000))
+        with self._pace.asking() as entries:
+            blocking = ("COUNT", self._pace.most(TAIL_BATCH), "BLOCK", round(BLOCK * 1_000))
             streams = ("STREAMS", self._log, f"{after.offset}-0")
             (answer,) = await self._waiter.ask(("XREAD", *blocking, *streams))
-        return following(after, answer[self._log.encode()] if answer else [])
+            entries.extend(answer[self._log.encode()] if answer else [])
+        return following(after, entries)
 
     # Presence -----------------------------------------------------------------------------------
 

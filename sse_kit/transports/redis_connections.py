@@ -1,4 +1,4 @@
-"""Connections to Redis and Valkey: where the server is, and how it is asked.
+"""Connections to Redis and Valkey: how the server is asked.
 
 The pool and the client of coredis are not used. Its pool (6.9) loses a place for each connection
 that breaks while it waits in XREAD, and for each handshake that is given up: after 64 of them, a
@@ -8,20 +8,17 @@ itself, which for a command without a key of ours would be a second record.
 
 from __future__ import annotations
 
-import re
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha1
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from sse_kit.errors import EngineRefused, InvalidSetting, MissingExtra
-from sse_kit.transports.settings import redacted
+from sse_kit.errors import EngineRefused, MissingExtra
+from sse_kit.transports.redis_server import Server
 
 try:
     from coredis.connection import (
@@ -44,149 +41,77 @@ except ImportError as error:  # pragma: no cover - the tests have it
     raise MissingExtra("coredis", "redis") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from anyio.abc import TaskGroup, TaskStatus
+
+    from sse_kit.transports.redis_place import Place
 
 Word: TypeAlias = str | bytes | int
 Command: TypeAlias = tuple[Word, ...]
 """The name of a command, and its arguments."""
 
-PLAIN = ("redis", "valkey")
-SECURED = ("rediss", "valkeys")
-UNIX = "unix"
-PORT = 6379
-URLS = "write redis://user:password@host:6379/0, rediss://… for TLS, or unix:///path?db=0"
+COMMANDS = (
+    *("hello", "ping", "info", "eval", "evalsha", "multi", "exec"),
+    *("hget", "hmget", "hset", "hgetall", "hdel", "hlen"),
+    *("xadd", "xlen", "xrange", "xread", "xtrim"),
+    *("exists", "rename", "del", "get", "set", "time", "pexpire", "persist"),
+)
+"""All that a user needs who uses database 0; what the scripts call counts too."""
 
-RIGHTS = "let this user run the commands that docs/transports/redis.md lists"
+RIGHTS = " ".join(("~{ssekit:*", *(f"+{command}" for command in COMMANDS)))
+GIVE_RIGHTS = f"give this user the keys and the commands that it needs: {RIGHTS}"
 KINDS: dict[type[Exception], str] = {
     AuthenticationError: "give the right user and password in the URL",
-    AuthorizationError: RIGHTS,
+    AuthorizationError: GIVE_RIGHTS,
     MovedError: "this is a node of a cluster: connect to the node that it names",
-    ReadOnlyError: "this is a replica: connect to its primary",
+    ReadOnlyError: "connect to its primary",
     WrongTypeError: "another program has such a key: choose another namespace",
     ssl.SSLCertVerificationError: "give ssl=… a context that trusts the server's authority",
 }
 TEXTS = {
     "OOM ": "raise maxmemory, or keep less (retention)",
-    "ACL failure in script": RIGHTS,
+    "ACL failure in script": GIVE_RIGHTS,
+    "MASTERDOWN": "connect to its primary",
     "DENIED": "it is in protected mode: give it a password",
     "DB index": "choose a database that the server has",
     "unknown command": "use a Redis from 7.0, or a Valkey from 7.2, with all its commands",
 }
 """What to do about an error of a kind, or with a text."""
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where a server is, and as whom to talk to it; ``path`` is that of a unix socket."""
-
-    host: str
-    port: int
-    path: str | None
-    database: int
-    username: str | None
-    password: str | None
-    tls: ssl.SSLContext | None
-
-    @classmethod
-    def parse(cls, url: str, tls: ssl.SSLContext | None = None) -> Place:
-        """Return the place that ``url`` names; ``tls``: how to trust the server.
-
-        Raises:
-            InvalidSetting: a URL of another kind, or TLS for one without.
-
-        """
-        try:
-            parts = urlsplit(url)
-            port = parts.port or PORT
-        except ValueError as error:
-            # Not the URL: what cannot be parsed cannot be redacted.
-            raise InvalidSetting("url", "…", f"is not a URL ({error})", URLS) from error
-        scheme = parts.scheme.lower()
-        if scheme not in (*PLAIN, *SECURED, UNIX) or parts.fragment:
-            raise InvalidSetting("url", _shown(url), "is no URL of Redis", URLS)
-        if tls is not None and scheme not in SECURED:
-            raise InvalidSetting("url", _shown(url), "is without TLS", "write rediss://…")
-        on_disk = scheme == UNIX
-        return cls(
-            host=parts.hostname or "localhost",
-            port=port,
-            path=_path(url) if on_disk else None,
-            database=_database(url, "" if on_disk else parts.path.strip("/"), parts.query),
-            username=_decoded(parts.username),
-            password=_decoded(parts.password),
-            tls=(tls or ssl.create_default_context()) if scheme in SECURED else None,
-        )
-
-    def connection(self) -> BaseConnection:
-        """Return a connection that is not yet run."""
-        if self.path is not None:
-            return UnixDomainSocketConnection(
-                UnixDomainSocketLocation(self.path),
-                username=self.username,
-                password=self.password,
-                db=self.database,
-            )
-        return TCPConnection(
-            TCPLocation(self.host, self.port),
-            username=self.username,
-            password=self.password,
-            db=self.database,
-            ssl_context=self.tls,
-            socket_keepalive=True,
-        )
-
-
-def _shown(url: str) -> str:
-    """Return ``url`` without its password, and without what may be one."""
-    return re.split("[?#]", redacted(url))[0]
-
-
-def _decoded(part: str | None) -> str | None:
-    return unquote(part) if part else None
-
-
-def _path(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.hostname or not parts.path.startswith("/"):
-        raise InvalidSetting("url", _shown(url), "has no absolute path", URLS)
-    return unquote(parts.path)
-
-
-def _database(url: str, path: str, query: str) -> int:
-    """Return the number of the database, from the path or from ``?db=``, but not from both."""
-    options = parse_qsl(query, keep_blank_values=True)
-    numbers = [value for _, value in options] + ([path] if path else [])
-    known = all(name == "db" for name, _ in options)
-    if not known or len(numbers) > 1 or not all(number.isdecimal() for number in numbers):
-        problem = "has more than a number of a database after the host"
-        raise InvalidSetting("url", _shown(url), problem, f"{URLS}; the rest are arguments")
-    return int(numbers[0]) if numbers else 0
+IDENTITY = ("INFO", "server", "replication")
+REPLICA = "it is a replica"
 
 
 class Line:
-    """One connection to a server, kept in ``tasks``: made when it is needed, and again if it broke.
+    """One connection, kept in ``tasks``: made when it is needed, and again if it broke.
 
     Requests go over it one behind the other. One without an answer in ``timeout`` seconds ends it,
-    with all that wait behind; one that is cancelled is only not waited for. ``address`` is for
-    people.
+    with all that wait behind; one that is cancelled is only not waited for. To be made takes as
+    long at most. ``address`` is for people.
+
+    It leads to a primary, and the lines ``beside`` it to the same one, or they are dropped: the
+    server before may live, as a replica that is behind, and no connection to it would break.
     """
 
     def __init__(
         self,
         tasks: TaskGroup,
-        connection: Callable[[], BaseConnection],
+        place: Place,
         *,
         address: str,
         timeout: float,
+        beside: list[Line],
     ) -> None:
         self._tasks = tasks
-        self._make = connection
+        self._place = place
         self._address = address
         self._timeout = timeout
         self._making = anyio.Lock()
         self._connection: BaseConnection | None = None
+        self._server = ""
+        self._beside = beside
+        beside.append(self)
 
     async def ask(self, *commands: Command) -> list[Any]:
         """Send commands at once, and return their answers, in RESP3's types.
@@ -198,28 +123,47 @@ class Line:
             OSError: no connection.
 
         """
+        _, answers = await self._exchange(commands)
+        return self._checked(answers)
+
+    async def view(self, *commands: Command) -> list[Any]:
+        """Send commands whose answers are of one moment of a primary; raises as :meth:`ask` does.
+
+        A server that becomes a replica closes no connection that is quiet.
+        """
+        connection, answers = await self._exchange((("MULTI",), IDENTITY, *commands, ("EXEC",)))
+        info, *found = self._checked(self._checked(answers)[-1])
+        if not Server.parse(info).is_primary:
+            self._drop(connection)
+            self._checked([ReadOnlyError(REPLICA)])
+        return found
+
+    def leave(self, server: str) -> None:
+        """Drop a connection that leads to any other server than this one."""
+        if self._connection is not None and self._server not in ("", server):
+            self._drop(self._connection)
+
+    async def _exchange(self, commands: Sequence[Command]) -> tuple[BaseConnection, list[Any]]:
         connection: BaseConnection | None = None
         with anyio.move_on_after(self._timeout) as scope:
             try:
                 connection = await self._connected()
+                scope.deadline = (
+                    anyio.current_time() + self._timeout
+                )  # a handshake takes none of it
                 answers = await _send(connection, commands)
             except Exception:
                 # coredis makes an error of its own of a handshake that is cut short.
                 if not scope.cancel_called:
                     raise
             else:
-                if any(isinstance(answer, ReadOnlyError) for answer in answers):
+                if any(map(_of_replica, answers)):
                     self._drop(connection)  # a primary no more: the address may lead elsewhere now
-                return self._checked(answers)
+                return connection, answers
         if connection is not None:
             self._drop(connection)
         message = f"no answer in {self._timeout:g} s"
         raise TimeoutError(message)
-
-    async def view(self, *commands: Command) -> list[Any]:
-        """Send commands whose answers are of one moment; raises as :meth:`ask` does."""
-        *_, answers = await self.ask(("MULTI",), *commands, ("EXEC",))
-        return self._checked(answers)
 
     async def _connected(self) -> BaseConnection:
         async with self._making:
@@ -233,7 +177,9 @@ class Line:
 
     async def _run(self, *, task_status: TaskStatus[RedisError | None]) -> None:
         """Keep a connection until it ends; one that was never made is told to whoever waits."""
-        connection = self._connection = self._make()
+        connection, self._server = _connection_to(self._place), ""
+        self._connection = connection
+        connection.register_connect_callback(self._meet)
         try:
             await connection.run(task_status=task_status)
         except RedisError as error:
@@ -241,6 +187,17 @@ class Line:
                 task_status.started(error)
         finally:
             _close_streams(connection)
+
+    async def _meet(self, connection: BaseConnection) -> None:
+        """See whom a new connection leads to."""
+        name, *sections = IDENTITY
+        info: Any = await connection.create_request(name.encode(), *sections)
+        server = Server.parse(info)
+        if not server.is_primary:
+            raise ReadOnlyError(REPLICA)
+        self._server = server.run_id
+        for line in self._beside:
+            line.leave(self._server)
 
     def _drop(self, connection: BaseConnection) -> None:
         """Use ``connection`` no more; another request may have a new one by now."""
@@ -258,6 +215,32 @@ class Line:
                 raise answer
             raise EngineRefused(self._address, str(answer), remedy) from answer
         return answers
+
+
+def _connection_to(place: Place) -> BaseConnection:
+    """Return a connection that is not yet run."""
+    if place.path is not None:
+        return UnixDomainSocketConnection(
+            UnixDomainSocketLocation(place.path),
+            username=place.username,
+            password=place.password,
+            db=place.database,
+        )
+    return TCPConnection(
+        TCPLocation(place.host, place.port),
+        username=place.username,
+        password=place.password,
+        db=place.database,
+        ssl_context=place.tls,
+        socket_keepalive=True,
+    )
+
+
+def _of_replica(answer: object) -> bool:
+    """Tell whether an answer is an error that only a replica makes."""
+    return isinstance(answer, ReadOnlyError) or (
+        isinstance(answer, Exception) and str(answer).startswith("MASTERDOWN")
+    )
 
 
 def _close_streams(connection: BaseConnection) -> None:

@@ -16,35 +16,57 @@ Entry: TypeAlias = tuple[bytes, list[bytes]]
 """The id of an entry, and its fields: name, value, name …"""
 
 
+PAGE_BYTES = 1024 * 1024
+"""Bytes of payload to ask for at once, as records go: the server holds what it answers."""
+
+FIRST = 16
+
+
 class Pace:
     """How many entries to ask for: fewer after an answer that did not come in ``patience`` seconds.
 
-    So large records come over a slow network too, if need be one by one.
+    So large records come over a slow network too, if need be one by one. ``mean``: bytes of a
+    record, in all of the log.
     """
 
     def __init__(self, patience: float) -> None:
-        self.count = TAIL_BATCH
+        self.mean = 0.0
+        self._recent = 0.0
+        self._count = FIRST
         self._quick = patience / 4
 
+    def most(self, limit: int) -> int:
+        """Return how many of up to ``limit`` entries to ask for."""
+        size = max(1.0, self.mean, self._recent)
+        return min(limit, self._count, max(1, int(PAGE_BYTES / size)))
+
     @contextmanager
-    def asking(self) -> Generator[None]:
-        """Note whether what is asked inside was answered, and whether there was time for more."""
+    def asking(self) -> Generator[list[Entry]]:
+        """Note whether what is asked inside came, and how soon; its entries go into the list."""
         start = time.monotonic()
+        entries: list[Entry] = []
         try:
-            yield
+            yield entries
         except BaseException:
-            self.count = max(1, self.count // 4)
+            self._count = max(1, self.most(TAIL_BATCH) // 4)
             raise
-        if time.monotonic() - start < self._quick:
-            self.count = min(TAIL_BATCH, 2 * self.count)
+        if entries:
+            self._recent = sum(len(fields[-1]) for _, fields in entries) / len(entries)
+        # What was not asked for, or is not there, tells nothing of the network.
+        if len(entries) >= self._count and time.monotonic() - start < self._quick:
+            self._count = min(TAIL_BATCH, 2 * self._count)
 
 
 class View(NamedTuple):
-    """What one look at the log has shown; ``entries``: ids and fields of what follows an offset."""
+    """What one look at the log has shown; ``entries``: ids and fields of what follows an offset.
+
+    ``fork``: the last offset that the epoch which was asked about has in common with the present.
+    """
 
     epoch: str | None
     first: int
     last: int
+    fork: int | None
     kept: int
     entries: list[Entry]
 

@@ -105,6 +105,9 @@ local function find(key)
     return nil
   end
   local name, offset = string.match(known, '^(.*):(%d+)$')
+  if not name then
+    return nil
+  end
   offset = tonumber(offset)
   local common = last
   if name ~= epoch then
@@ -128,12 +131,16 @@ local function trim()
   if max_records and last - max_records >= keep then
     keep = last - max_records + 1
   end
-  while (max_bytes or max_age) and keep <= last do
+  while keep <= last do
     local head = redis.call('XRANGE', log, id(keep), '+', 'COUNT', 1)[1]
-    if not head or not excess(head) then
+    if not head then
       break
     end
-    keep = tonumber(string.match(head[1], '^%d+')) + 1
+    keep = tonumber(string.match(head[1], '^%d+')) -- what was before it expired, or was deleted
+    if not excess(head) then
+      break
+    end
+    keep = keep + 1
   end
   if keep > first then
     redis.call('XTRIM', log, 'MINID', id(keep))
@@ -159,11 +166,17 @@ if #redis.call('XRANGE', log, '(' .. id(last), '+', 'COUNT', 1) > 0 then
 end
 
 local answer = {epoch}
+local tried = false
 for i = 1, #KEYS - KEYS_BEFORE do
   local key = KEYS[KEYS_BEFORE + i]
   local offset = find(key)
   answer[2 * i + 1] = offset and 1 or 0
   if not offset then
+    if not tried then
+      -- What fails (a right, a window) fails before the record is there: else each retry adds one.
+      redis.call('SET', key, '', 'PX', window)
+      tried = true
+    end
     write(log, ARGV[ARGV_BEFORE + 2 * i - 1], ARGV[ARGV_BEFORE + 2 * i])
     offset = last
     redis.call('SET', key, epoch .. ':' .. whole(offset), 'PX', window)

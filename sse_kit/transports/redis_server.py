@@ -34,32 +34,34 @@ class Server:
         valkey = self.fields.get("valkey_version")
         return f"Valkey {valkey}" if valkey else f"Redis {self.fields.get('redis_version', '')}"
 
+    @property
+    def is_primary(self) -> bool:
+        """Return whether it takes writes, and knows all of them."""
+        return self.fields.get("role") == "master"
+
+    @property
+    def run_id(self) -> str:
+        """Return what no other server has, nor this one after a restart."""
+        return self.fields.get("run_id", "")
+
     def check(self, address: str) -> None:
         """Refuse a server that the log cannot be kept in.
 
         Raises:
-            EngineRefused: too old, a replica, or without an identity.
+            EngineRefused: too old, or without an identity.
 
         """
         if self._version() < OLDEST:
             raise EngineRefused(
                 address, self.name, "use Redis 7.0 or newer, or Valkey 7.2 or newer"
             )
-        if self.fields.get("role") != "master":
-            raise EngineRefused(address, "it is a replica", "connect to its primary")
-        if not self.fields.get("run_id") or not self.fields.get("master_replid"):
+        if not self.run_id or not self.fields.get("master_replid"):
             problem = "INFO hides run_id or master_replid"
             raise EngineRefused(address, problem, "without them a lost tail of the log is not seen")
 
     def warnings(self) -> list[str]:
         """Tell what endangers the log, and what to set."""
-        found = [
-            self._eviction(),
-            self._memory(),
-            self._persistence(),
-            self._writes(),
-            self._role(),
-        ]
+        found = [self._eviction(), self._memory(), self._persistence(), self._writes()]
         return [warning for warning in found if warning]
 
     def _version(self) -> tuple[int, ...]:
@@ -90,8 +92,3 @@ class Server:
         if self.fields.get("aof_last_write_status", "ok") == "ok":
             return ""
         return "its last write to the append-only file failed: look at its disk"
-
-    def _role(self) -> str:
-        if self.fields.get("role") == "master":
-            return ""
-        return "it has become a replica, and takes no messages: connect to its primary"

@@ -42,8 +42,9 @@ class RedisEngine(Engine):
 
     Args:
         variant: ``"valkey"`` (a wheel has it) or ``"redis"`` (the system's).
-        persistence: ``"aof"``: every write, fsync each second, so a kill -9 loses nothing that was
-            answered; ``"rdb"``: only what ``snapshot()`` and ``stop()`` save; ``"none"``: nothing.
+        persistence: ``"aof"``: every write, fsync each second, so a kill -9 while the disk is slow
+            may cost two seconds (``config={"appendfsync": "always"}``: nothing that was answered);
+            ``"rdb"``: only what ``snapshot()`` and ``stop()`` save; ``"none"``: nothing.
         replica_of: a running engine that this one follows, read-only, until ``promote()``.
         options: see :class:`EngineOptions`; ``config`` as in redis.conf, ``{"maxmemory": "1mb"}``.
 

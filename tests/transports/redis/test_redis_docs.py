@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sse_kit.transports.redis import RedisSettings, RedisTransport
+from sse_kit.transports.redis_connections import RIGHTS
 from tests.transports.redis.tools import ASYNCIO
 from tests.transports.tools import publish
 
@@ -44,6 +45,12 @@ async def test_the_server_takes_what_is_to_be_set(own_redis: OwnRedis) -> None:
         await publish(transport, [1])
         await transport.beat("node", {}, lease=1.0)
         await transport.leave("node")
+
+
+def test_a_refusal_names_what_the_page_gives_a_user() -> None:
+    """Nobody who installs it has the page: the same keys, and the same commands."""
+    (user,) = BLOCKS["redis"]
+    assert user == f"ACL SETUSER app on >secret {RIGHTS}\n"
 
 
 def test_every_setting_is_told() -> None:

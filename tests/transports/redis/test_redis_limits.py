@@ -13,9 +13,10 @@ from sse_kit.config import Retention
 from sse_kit.errors import EngineUnavailable, PayloadTooLarge, PublishFailed
 from sse_kit.testing.suite import TOPICS, numbered, offsets
 from sse_kit.transports.base import Gap, GapReason, HealthStatus, Position, Publication
+from sse_kit.transports.log import TAIL_BATCH
 from sse_kit.transports.presence import SupportsPresence
 from sse_kit.transports.redis import RedisTransport
-from sse_kit.transports.redis_entries import View
+from sse_kit.transports.redis_entries import PAGE_BYTES, Pace, View
 from tests.transports.redis.tools import ASYNCIO, WRITTEN, command, key, until
 from tests.transports.tools import PATIENCE, numbers, publish, reading
 
@@ -103,6 +104,19 @@ async def test_the_age_is_bounded(redis_engine: Reachable, namespace: str) -> No
         assert offsets(page.records) == [5]
 
 
+async def test_after_the_age_of_all_it_begins_at_what_is_kept(
+    redis_engine: Reachable, namespace: str
+) -> None:
+    """Whoever comes from another log is told once, and reads what was published since."""
+    async with keeping(redis_engine, namespace, max_age=1.0) as transport:
+        await publish(transport, range(1, 11))
+        await until(lambda: command(redis_engine, "EXISTS", key(namespace, "log")) == "0")
+        epoch = (await publish(transport, [11]))[0].epoch
+        async with reading(transport, Position("other", 3)) as tail:
+            assert await tail.gap() == Gap(GapReason.EPOCH, Position(epoch, 10))
+            assert await numbers(tail, 1) == [11]
+
+
 def older_than(engine: Reachable, namespace: str, seconds: float) -> bool:
     code = (
         "local at = redis.call('XRANGE', KEYS[1], '-', '+')[1][2][4] "
@@ -148,6 +162,61 @@ async def test_a_payload_up_to_the_limit_is_taken(
             await transport.publish(Publication(TOPICS, bytes(100_001)))
         page = await transport.read(0, limit=10)
     assert [record.payload for record in page.records] == [bytes(size)]
+
+
+async def test_a_page_is_bounded_by_bytes(redis_engine: Reachable, namespace: str) -> None:
+    """Many large records are not asked for at once: the server would hold all of the answer."""
+    async with RedisTransport(redis_engine.url, namespace=namespace) as transport:
+        for number in range(24):
+            await transport.publish(Publication(TOPICS, b"%d " % number + bytes(PAGE_BYTES // 4)))
+    async with RedisTransport(redis_engine.url, namespace=namespace) as transport:
+        read: list[int] = []
+        while len(read) < 24:
+            page = await transport.read(len(read), limit=100)
+            assert len(page.records) <= 4
+            read += [int(record.payload.partition(b" ")[0]) for record in page.records]
+    assert read == list(range(24))
+
+
+def ask(pace: Pace, sizes: list[int]) -> None:
+    """Have entries of these sizes answered at once."""
+    with pace.asking() as entries:
+        entries += [(b"1-0", [b"payload", bytes(size)]) for size in sizes]
+
+
+def fail(pace: Pace) -> None:
+    with suppress(TimeoutError), pace.asking():
+        raise TimeoutError
+
+
+def test_only_full_answers_make_larger_ones() -> None:
+    """A question for one entry comes back quickly on any network, and tells nothing of it."""
+    pace = Pace(patience=PATIENCE)
+    ask(pace, [1] * pace.most(TAIL_BATCH))
+    before = pace.most(TAIL_BATCH)
+    for _ in range(8):
+        fail(pace)
+        ask(pace, [])
+    assert (before, pace.most(TAIL_BATCH)) == (32, 1)
+    ask(pace, [1])
+    assert pace.most(TAIL_BATCH) == 2
+    for _ in range(10):
+        ask(pace, [1] * pace.most(TAIL_BATCH))
+        ask(pace, [1] * pace.most(1))
+    assert pace.most(1_000) == TAIL_BATCH
+
+
+def test_an_answer_is_about_as_large_as_it_may_be() -> None:
+    """By the mean of all records, or of those that came last: by the larger one."""
+    pace = Pace(patience=PATIENCE)
+    ask(pace, [PAGE_BYTES // 2] * 3)
+    assert pace.most(TAIL_BATCH) == 2
+    ask(pace, [1])
+    assert pace.most(TAIL_BATCH) > 2
+    pace.mean = PAGE_BYTES / 5
+    assert pace.most(TAIL_BATCH) == 5
+    ask(pace, [2 * PAGE_BYTES])
+    assert pace.most(TAIL_BATCH) == 1
 
 
 @ASYNCIO

@@ -17,7 +17,8 @@ from sse_kit.testing.suite import TOPICS, numbered
 from sse_kit.transports import redis, redis_entries
 from sse_kit.transports.base import HealthStatus, Publication
 from sse_kit.transports.redis import RedisTransport
-from sse_kit.transports.redis_connections import Line, Place
+from sse_kit.transports.redis_connections import Line
+from sse_kit.transports.redis_place import Place
 from tests.transports.redis.tools import ASYNCIO, WRITTEN, blocked, mutant, rest, until
 from tests.transports.tools import PATIENCE, check_once, numbers, publish, reading
 
@@ -202,7 +203,7 @@ async def test_the_check_tells_pages_of_one_size(
     redis_engine: Reachable, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What takes too long once takes too long for ever."""
-    monkeypatch.setattr(redis_entries.Pace, "asking", lambda _: nullcontext())
+    monkeypatch.setattr(redis_entries.Pace, "asking", lambda _: nullcontext([]))
     with FaultProxy(redis_engine.url) as proxy, pytest.raises(TimeoutError):
         await check_slow(proxy, namespace, patience=1.0)
 
@@ -240,7 +241,7 @@ async def test_given_up_connections_cost_no_place(own_redis: OwnRedis) -> None:
     engine = own_redis()
     async with anyio.create_task_group() as tasks:
         place = Place.parse(engine.url)
-        line = Line(tasks, place.connection, address="here", timeout=0.05)
+        line = Line(tasks, place, address="here", timeout=0.05, beside=[])
         engine.freeze()
         for _ in range(10):
             with pytest.raises(TimeoutError):

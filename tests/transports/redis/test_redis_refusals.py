@@ -20,16 +20,17 @@ from sse_kit.errors import (
     PublishFailed,
 )
 from sse_kit.testing.ports import free_port
+from sse_kit.testing.suite import numbered
 from sse_kit.transports.redis import RedisTransport
-from sse_kit.transports.redis_connections import Place
+from sse_kit.transports.redis_place import Place
 from sse_kit.transports.redis_server import Server
-from tests.transports.redis.tools import ASYNCIO, key, until
+from tests.transports.redis.tools import ASYNCIO, command, key, until
 from tests.transports.tools import publish
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sse_kit.testing.engines import RedisEngine
+    from sse_kit.testing.engines import Reachable, RedisEngine
     from sse_kit.testing.engines.plugin import OwnRedis
 
 pytestmark = pytest.mark.anyio
@@ -135,7 +136,7 @@ async def test_a_user_without_rights_is_refused(
     """When it enters, with what the server says."""
     engine = own_redis()
     engine.command("ACL", "SETUSER", "app", "on", ">pw", *rights)
-    with pytest.raises(EngineRefused, match=r"permission.*docs/transports/redis.md"):
+    with pytest.raises(EngineRefused, match=r"permission.*~{ssekit:\* .*\+evalsha"):
         await enter(f"redis://app:pw@127.0.0.1:{engine.port}/0")
 
 
@@ -146,6 +147,27 @@ async def test_a_user_who_may_not_append_fails_to_publish(own_redis: OwnRedis) -
     engine.command("ACL", "SETUSER", "app", "on", ">pw", "~{ssekit:*", "+@all", "-xadd")
     with pytest.raises(PublishFailed, match="xadd"):
         await enter(f"redis://app:pw@127.0.0.1:{engine.port}/0", publish_timeout=1.5)
+
+
+@ASYNCIO
+async def test_without_its_key_nothing_is_stored(own_redis: OwnRedis) -> None:
+    """Else each time that it is tried again would append it again."""
+    engine = own_redis()
+    engine.command("ACL", "SETUSER", "app", "on", ">pw", "~{ssekit:*", "+@all", "-set")
+    url = f"redis://app:pw@127.0.0.1:{engine.port}/0"
+    with pytest.raises(PublishFailed, match="'set'"):
+        await enter(url, namespace="here", publish_timeout=1.0)
+    assert engine.command("XLEN", key("here", "log")) == "0"
+
+
+@ASYNCIO
+async def test_a_key_without_a_place_is_unknown(redis_engine: Reachable, namespace: str) -> None:
+    """As the script leaves it if it fails between the two, or others write it."""
+    async with RedisTransport(redis_engine.url, namespace=namespace) as transport:
+        for number, text in enumerate(("", "nonsense"), 1):
+            command(redis_engine, "SET", key(namespace, f"k:{number}"), text)
+            published = await transport.publish(numbered(number, key=f"{number}"))
+            assert (published.position.offset, published.duplicate) == (number, False)
 
 
 @ASYNCIO
@@ -293,6 +315,13 @@ def test_without_its_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delitem(sys.modules, "sse_kit.transports.redis_connections")
     with pytest.raises(MissingExtra, match=re.escape("pip install 'sse-kit[redis]'")):
         importlib.import_module("sse_kit.transports.redis_connections")
+
+
+@pytest.mark.parametrize("seconds", [1e-6, 1e10, 1e300])
+def test_a_window_that_no_server_takes_is_no_setting(seconds: float) -> None:
+    """A key expires after whole milliseconds, and not beyond the end of its calendar."""
+    with pytest.raises(InvalidSetting, match="dedup_window"):
+        RedisTransport("redis://host", dedup_window=seconds, publish_timeout=1e-7)
 
 
 @pytest.mark.parametrize("size", [0, -1, 512 * 1024 * 1024 + 1])

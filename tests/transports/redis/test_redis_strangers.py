@@ -9,6 +9,7 @@ import pytest
 
 from sse_kit import ConnectionRegistry
 from sse_kit.codec import load_payload
+from sse_kit.config import Retention
 from sse_kit.errors import EngineRefused, MalformedPayload
 from sse_kit.testing.engines.plugin import VARIANTS
 from sse_kit.testing.suite import numbered
@@ -130,6 +131,24 @@ async def test_what_others_delete_is_a_gap(redis_engine: Reachable, namespace: s
         async with reading(transport, Position(epoch, 7)) as tail:
             assert await tail.gap() == Gap(GapReason.TRIMMED, Position(epoch, 10), 3)
             assert await numbers(tail, 1) == [11]
+
+
+@pytest.mark.parametrize(
+    "retention", [Retention(), Retention(max_records=100, max_bytes=None)], ids=str
+)
+async def test_a_log_begins_behind_what_others_deleted_at_its_head(
+    redis_engine: Reachable, namespace: str, retention: Retention
+) -> None:
+    """From the next publication on, whatever bounds it."""
+    async with RedisTransport(
+        redis_engine.url, namespace=namespace, retention=retention
+    ) as transport:
+        epoch = (await publish(transport, range(1, 6)))[0].epoch
+        command(redis_engine, "XDEL", key(namespace, "log"), "1-0", "2-0")
+        await publish(transport, [6])
+        assert (await transport.bounds()).first == 3
+        found = await transport.locate(Position("other", 3))
+    assert found == Gap(GapReason.EPOCH, Position(epoch, 2))
 
 
 async def test_a_log_without_its_memory_begins_anew(
