@@ -8,9 +8,8 @@ What an engine's author writes are four things, each of which may simply raise w
 ``find``        only where the log may fork: find a position in the present epoch
 
 From these come the promises that are the same for every engine: one writer for each process, which
-sends what waits as one batch and sends it again with the same keys on any doubt; tails that pull
-from a cursor, and so have nothing to lose when a connection breaks; outages that delay and are
-told by ``health``; a lifetime whose errors leave as they are.
+sends what waits as one batch, and on any doubt again with the same keys; tails that pull from a
+cursor; outages that delay and are told by ``health``; a lifetime whose errors leave as they are.
 
 A tail reads, and when there is nothing more it waits for :meth:`LogTransport.wake`, or for
 :attr:`LogTransport.poll` seconds: so a lost wake-up costs time, never a record.
@@ -198,6 +197,7 @@ class LogTransport(Transport, SupportsReplay):
                 await self._connect(stack)
                 async with anyio.create_task_group() as run.tails:
                     run.tails.start_soon(run.writer.run)
+                    scope.shield = True  # ended by leaving, also for who is cancelled
                     task_status.started()
                     await run.leaving.wait()
                     run.tails.cancel_scope.cancel()
