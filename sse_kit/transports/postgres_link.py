@@ -17,11 +17,23 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 import anyio
 
 from sse_kit.errors import EngineRefused, InvalidInput, InvalidSetting, MissingExtra
+from sse_kit.transports.contact import sentence
+from sse_kit.transports.postgres_places import Places, address_of, is_torn
+from sse_kit.transports.postgres_remedies import (
+    BY_PHRASE,
+    BY_STATE,
+    ISOLATION,
+    PRIMARY,
+    SETUP,
+    UPGRADE,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 
     from psycopg.abc import PQGen
+
+    from sse_kit.transports.postgres_places import Place
 
 try:
     import psycopg
@@ -67,38 +79,6 @@ SELECT version.number, pg_catalog.current_setting('transaction_read_only'),
 FROM sse_kit.version
 """
 
-SETUP = "run 'await transport.setup()' once, or PostgresTransport.SQL with psql"
-GRANT = "grant it USAGE on the schema, and SELECT, INSERT, UPDATE and DELETE on its tables"
-UPGRADE = "upgrade sse-kit in this process"
-ISOLATION = "set default_transaction_isolation to 'read committed' for this role"
-PRIMARY = "give the address of the primary, or several with target_session_attrs=read-write"
-
-BY_STATE = {
-    "3F000": SETUP,  # no such schema
-    "42P01": SETUP,  # no such table
-    "42883": SETUP,  # no such function
-    "42501": GRANT,
-    "25006": PRIMARY,  # read-only
-}
-"""What to do about an error of the server, by its SQLSTATE."""
-
-BY_PHRASE = {
-    "authentication failed": "see to user and password",
-    "no password supplied": "put a password into the url, or pass password=",
-    "no pg_hba.conf entry": "let pg_hba.conf admit this user from here, with TLS if it asks for it",
-    "certificate verify failed": "pass sslrootcert=, the authority that signed the certificate",
-    "root certificate file": "pass sslrootcert=, the authority that signed the certificate",
-    "does not match host name": "use a name that the server's certificate holds",
-    "does not support SSL": "enable TLS on the server, or ask for less with sslmode=",
-    "session is read-only": PRIMARY,
-    "permission denied for database": "grant the role CONNECT on the database",
-    "does not exist": "create it, or name another one",
-}
-"""The same for an attempt to connect, of which libpq gives the text only.
-
-A server that speaks another language is tried for ``connect_timeout`` seconds instead.
-"""
-
 
 @cache
 def in_schema(text: str, schema: str) -> bytes:
@@ -120,24 +100,16 @@ def conninfo_of(field: str, url: str, **parameters: str | None) -> str:
         )
     except psycopg.Error:
         conninfo = ""
-    if not conninfo or _is_torn(conninfo_to_dict(conninfo)):
+    if not conninfo or is_torn(conninfo_to_dict(conninfo)):
         remedy = "write postgresql://user:password@host:5432/database, a password with %XX"
         raise InvalidSetting(field, "…", "is no connection string", remedy)
     return conninfo
 
 
-def _is_torn(known: Mapping[str, object]) -> bool:
-    """Tell whether a ``/`` in a password made libpq take it for a port and a database."""
-    ports = f"{known.get('port', '')}".replace(",", "")
-    return "@" in f"{known.get('dbname', '')}" or not (ports.isdecimal() or not ports)
-
-
-def address_of(conninfo: str) -> str:
-    """Return what may be shown of a connection string: none of its parameters but these."""
-    known = {"user": "", "host": "", "port": "", "dbname": ""} | conninfo_to_dict(conninfo)
-    user = f"{known['user']}@" if known["user"] else ""
-    port = f":{known['port']}" if known["port"] else ""
-    return f"postgresql://{user}{known['host']}{port}/{known['dbname']}"
+def _defaults() -> dict[str, str]:
+    """Return what libpq takes from the environment where a connection string says nothing."""
+    options = psycopg.pq.Conninfo.get_defaults()
+    return {option.keyword.decode(): option.val.decode() for option in options if option.val}
 
 
 def remedy_for(error: psycopg.Error) -> str | None:
@@ -166,14 +138,19 @@ class _Connection(AsyncConnection[Row]):
 class Server:
     """How to connect: a connection string, which may hold a password, and the tables' schema.
 
-    ``pooled``: through PgBouncer or the like, so nothing may be left on a connection: no prepared
-    statement, no setting.
+    ``patience``: seconds that a request has. ``pooled``: through PgBouncer or the like, so nothing
+    may be left on a connection: no prepared statement, no setting.
     """
 
-    def __init__(self, conninfo: str, *, schema: str, pooled: bool = False) -> None:
-        self.address = address_of(conninfo)
+    def __init__(
+        self, conninfo: str, *, schema: str, patience: float, pooled: bool = False
+    ) -> None:
+        known = conninfo_to_dict(conninfo)
+        self.address = address_of(known)
         self._conninfo = conninfo
+        self._places = Places({**_defaults(), **known})
         self.schema = schema
+        self._patience = patience
         self._pooled = pooled
 
     async def open(self) -> Connection:
@@ -185,22 +162,54 @@ class Server:
 
         """
         with self.refusing():
-            connection = await self.connect()
-            try:
-                await self._greet(connection)
-            except BaseException:
-                await connection.close()
-                raise
-        return connection
+            return await self._reach(self._greeted)
 
-    async def connect(self) -> Connection:
+    async def _reach(self, connect: Callable[[str], Awaitable[Connection]]) -> Connection:
+        """Return a connection to the first address that lets us in.
+
+        Of several none may use all the time of a request: the next one should have some.
+        """
+        places = await self._places.in_order()
+        share = self._patience / 2 if len(places) > 1 else None
+        failures: dict[Place, psycopg.Error] = {}
+        for place in places:
+            where = {name: value for name, value in place._asdict().items() if value}
+            try:
+                with anyio.fail_after(share):
+                    return await connect(make_conninfo(self._conninfo, **where))
+            except TimeoutError:
+                failures[place] = psycopg.OperationalError("no answer in its share of the time")
+            except psycopg.Error as error:
+                failures[place] = error
+            self._places.failed(place)
+        raise self._failure(failures)
+
+    def _failure(self, failures: Mapping[Place, psycopg.Error]) -> psycopg.Error:
+        """Return the one that no further attempt will mend, or all of them as one."""
+        errors = list(failures.values())
+        for error in errors:
+            if len(errors) == 1 or remedy_for(error):
+                return error
+        told = "; ".join(f"{place}: {sentence(error)}" for place, error in failures.items())
+        return psycopg.OperationalError(told)
+
+    async def _connected(self, conninfo: str) -> Connection:
         """Return a connection, each of whose statements is a transaction."""
         return await _Connection.connect(
-            self._conninfo,
+            conninfo,
             autocommit=True,
             prepare_threshold=None if self._pooled else 0,
             row_factory=tuple_row,
         )
+
+    async def _greeted(self, conninfo: str) -> Connection:
+        connection = await self._connected(conninfo)
+        try:
+            await self._greet(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
     async def set_up(self) -> None:
         """Make the tables, or bring older ones up to date.
@@ -210,7 +219,7 @@ class Server:
 
         """
         with self.refusing():
-            connection = await self.connect()
+            connection = await self._reach(self._connected)
             try:
                 async with connection.transaction():
                     await self._set_up(connection)
