@@ -48,7 +48,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         *("transports.nats_client", "transports.nats_link"),
         *("transports.nats_stream", "transports.nats_log"),
         "transports.nats",
-        *("transports.postgres_places", "transports.postgres_remedies"),
+        *("transports.postgres_places", "transports.postgres_texts"),
         *("transports.postgres_link", "transports.postgres_settings"),
         "transports.postgres",
         "transports.urls",

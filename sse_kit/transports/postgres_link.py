@@ -7,10 +7,8 @@ it, so it is closed, and the next question opens another.
 
 from __future__ import annotations
 
-import re
 from asyncio import CancelledError
-from contextlib import contextmanager
-from functools import cache
+from contextlib import contextmanager, nullcontext
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
@@ -19,13 +17,17 @@ import anyio
 from sse_kit.errors import EngineRefused, InvalidInput, InvalidSetting, MissingExtra
 from sse_kit.transports.contact import sentence
 from sse_kit.transports.postgres_places import Places, address_of, is_torn
-from sse_kit.transports.postgres_remedies import (
+from sse_kit.transports.postgres_texts import (
     BY_PHRASE,
     BY_STATE,
+    HELLO,
     ISOLATION,
+    PREPARATION,
     PRIMARY,
+    SESSION,
     SETUP,
     UPGRADE,
+    in_schema,
 )
 
 if TYPE_CHECKING:
@@ -57,33 +59,10 @@ VERSION = len(STEPS)
 
 OLDEST_SERVER = 15
 
-SESSION = """
-SELECT pg_catalog.set_config(name, value, false) FROM (VALUES
-    ('default_transaction_isolation', 'read committed'), ('statement_timeout', '0'),
-    ('lock_timeout', '0'), ('idle_session_timeout', '0')
-) AS setting (name, value)
-"""
-"""What a role may have set otherwise: we have deadlines of our own, and need to see commits."""
+PATIENCE = 0.8
+"""Of the time of a request, after which the server itself gives up waiting for a lock."""
 
-PREPARATION = """
-SELECT pg_catalog.set_config('statement_timeout', '0', true),
-    pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
-    pg_catalog.pg_advisory_xact_lock(7376529381)
-"""
-"""Several processes may start at once, and each set up."""
-
-HELLO = """
-SELECT version.number, pg_catalog.current_setting('transaction_read_only'),
-    pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('default_transaction_isolation'),
-    pg_catalog.current_setting('server_encoding')
-FROM sse_kit.version
-"""
-
-
-@cache
-def in_schema(text: str, schema: str) -> bytes:
-    """Return SQL of ours for tables in another schema than ``sse_kit``."""
-    return re.sub(r"\bsse_kit\b", f'"{schema}"', text).encode()
+MAX_MILLISECONDS = 2**31 - 1
 
 
 def conninfo_of(field: str, url: str, **parameters: str | None) -> str:
@@ -112,6 +91,10 @@ def _defaults() -> dict[str, str]:
     return {option.keyword.decode(): option.val.decode() for option in options if option.val}
 
 
+def _milliseconds(seconds: float) -> int:
+    return min(max(1, round(1_000 * seconds)), MAX_MILLISECONDS)
+
+
 def remedy_for(error: psycopg.Error) -> str | None:
     """Return what to do about ``error``; None: try again."""
     if error.sqlstate is not None:
@@ -138,19 +121,20 @@ class _Connection(AsyncConnection[Row]):
 class Server:
     """How to connect: a connection string, which may hold a password, and the tables' schema.
 
-    ``patience``: seconds that a request has. ``pooled``: through PgBouncer or the like, so nothing
-    may be left on a connection: no prepared statement, no setting.
+    ``request_timeout``: seconds, after which the server gives up too. ``pooled``: through PgBouncer
+    or the like, so nothing may be left on a connection: no prepared statement, no setting.
     """
 
     def __init__(
-        self, conninfo: str, *, schema: str, patience: float, pooled: bool = False
+        self, conninfo: str, *, schema: str, request_timeout: float, pooled: bool = False
     ) -> None:
         known = conninfo_to_dict(conninfo)
         self.address = address_of(known)
         self._conninfo = conninfo
         self._places = Places({**_defaults(), **known})
         self.schema = schema
-        self._patience = patience
+        self._request_timeout = request_timeout
+        self.patience = _milliseconds(PATIENCE * request_timeout)
         self._pooled = pooled
 
     async def open(self) -> Connection:
@@ -170,7 +154,7 @@ class Server:
         Of several none may use all the time of a request: the next one should have some.
         """
         places = await self._places.in_order()
-        share = self._patience / 2 if len(places) > 1 else None
+        share = self._request_timeout / 2 if len(places) > 1 else None
         failures: dict[Place, psycopg.Error] = {}
         for place in places:
             where = {name: value for name, value in place._asdict().items() if value}
@@ -261,10 +245,11 @@ class Server:
         version = connection.info.server_version // 10_000
         if version < OLDEST_SERVER:
             self._refuse(f"it is PostgreSQL {version}", f"use {OLDEST_SERVER} or newer")
-        if not self._pooled:
-            await connection.execute(SESSION)
-        hello = in_schema(HELLO, self.schema)
-        row = await (await connection.execute(hello)).fetchone()
+        limits = (str(self.patience), str(_milliseconds(self._request_timeout)))
+        async with connection.transaction() if self._pooled else nullcontext():
+            await connection.execute(SESSION, (self._pooled, *limits))
+            asked = await connection.execute(in_schema(HELLO, self.schema))
+            row = await asked.fetchone()
         number, read_only, standby, isolation, encoding = row or (0, "off", False, "", "")
         if number != VERSION:
             remedy = SETUP if number < VERSION else UPGRADE

@@ -1,6 +1,35 @@
-"""What to do about what PostgreSQL refuses."""
+"""What PostgreSQL is asked on a new connection, and what to do about what it refuses."""
 
 from __future__ import annotations
+
+import re
+from functools import cache
+
+SESSION = """
+SELECT pg_catalog.set_config(name, value, %s) FROM (VALUES
+    ('lock_timeout', %s), ('statement_timeout', %s),
+    ('default_transaction_isolation', 'read committed'), ('idle_session_timeout', '0')
+) AS setting (name, value)
+"""
+"""What a role may have set otherwise: we need to see commits, and a server that gives up as we do.
+
+While it waits for a lock it does not see that who asked is gone, and keeps a process for nobody.
+"""
+
+PREPARATION = """
+SELECT pg_catalog.set_config('statement_timeout', '60s', true),
+    pg_catalog.set_config('lock_timeout', '60s', true),
+    pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
+    pg_catalog.pg_advisory_xact_lock(7376529381)
+"""
+"""Several processes may start at once, and each set up."""
+
+HELLO = """
+SELECT version.number, pg_catalog.current_setting('transaction_read_only'),
+    pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_isolation'),
+    pg_catalog.current_setting('server_encoding')
+FROM sse_kit.version
+"""
 
 SETUP = "run 'await transport.setup()' once, or PostgresTransport.SQL with psql"
 GRANT = "grant it USAGE on the schema, and SELECT, INSERT, UPDATE and DELETE on its tables"
@@ -33,3 +62,9 @@ BY_PHRASE = {
 
 A server that speaks another language is tried for ``connect_timeout`` seconds instead.
 """
+
+
+@cache
+def in_schema(text: str, schema: str) -> bytes:
+    """Return SQL of ours for tables in another schema than ``sse_kit``."""
+    return re.sub(r"\bsse_kit\b", f'"{schema}"', text).encode()
