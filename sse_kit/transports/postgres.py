@@ -5,9 +5,10 @@ records and commits, in one statement: so the order of offsets is the order of c
 a hole, and ``page`` is one statement too, one view. NOTIFY only says that there is something; what,
 the tables say. ``postgres.sql`` has all that the server does.
 
-Each life of a server is an epoch of its own, told by when its postmaster started. That is more than
-its timeline tells, which changes with a promotion or a recovery, not when an older copy of the data
-is started; and it costs nothing, for a position of an earlier life is translated.
+Each life of the log is an epoch of its own, told by when the postmaster started and by the file of
+the table. That is more than a timeline tells, which changes with a promotion or a recovery, but not
+when an older copy of the data is started, or a dump restored; and it costs nothing, for a position
+of an earlier life is translated.
 
 A process has three connections at most: one writes, one reads, one listens.
 """

@@ -15,7 +15,7 @@ END $$;
 CREATE TABLE IF NOT EXISTS sse_kit.log (
     namespace text COLLATE "C" PRIMARY KEY,
     epoch text NOT NULL,
-    life timestamptz NOT NULL, -- when the server started that gave the last offset
+    life text NOT NULL, -- of the table that gave the last offset: see sse_kit.life
     first bigint NOT NULL DEFAULT 1,
     last bigint NOT NULL DEFAULT 0,
     bytes bigint NOT NULL DEFAULT 0 -- of the records that are kept
@@ -73,30 +73,42 @@ BEGIN
     END IF;
 END $$;
 
+-- When the server started, and in which file of which database it keeps the log: a dump that is
+-- restored beside or in the place of what it was taken from has another one.
+CREATE OR REPLACE FUNCTION sse_kit.life() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN concat_ws('.', extract(epoch FROM pg_postmaster_start_time()),
+        (SELECT oid FROM pg_database WHERE datname = current_database()),
+        pg_relation_filenode('sse_kit.log'));
+END $$;
+
 -- Lock the namespace, which is made if it is new.
 --
--- A server that is not the one which gave the last offset may have lost some: it was restored, or
--- promoted. Nothing tells, so each life of a server is an epoch of its own, and what went before is
--- common up to where the log ends now.
+-- A table that is not the one which gave the last offset may have lost some: it was restored, or its
+-- server was, or promoted. Nothing tells, so each life is an epoch of its own, and what went before
+-- is common up to where the log ends now.
 CREATE OR REPLACE FUNCTION sse_kit.lock(namespace text, patience integer) RETURNS sse_kit.log
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     head sse_kit.log;
+    present text;
     fresh text := substr(replace(gen_random_uuid()::text, '-', ''), 1, 12);
 BEGIN
     PERFORM sse_kit.wait(patience);
     SELECT * INTO head FROM sse_kit.log WHERE namespace = lock.namespace FOR UPDATE;
-    IF NOT FOUND THEN
+    present := sse_kit.life(); -- not before: now nobody puts another table in its place
+    IF head.namespace IS NULL THEN
         INSERT INTO sse_kit.log (namespace, epoch, life)
-            VALUES (lock.namespace, fresh, pg_postmaster_start_time())
+            VALUES (lock.namespace, fresh, present)
             ON CONFLICT DO NOTHING;
         SELECT * INTO STRICT head FROM sse_kit.log WHERE namespace = lock.namespace FOR UPDATE;
     END IF;
-    IF head.life <> pg_postmaster_start_time() THEN
+    IF head.life <> present THEN
         UPDATE sse_kit.fork SET last = least(last, head.last) WHERE namespace = lock.namespace;
         INSERT INTO sse_kit.fork VALUES (lock.namespace, head.epoch, head.last);
-        UPDATE sse_kit.log SET epoch = fresh, life = pg_postmaster_start_time()
+        UPDATE sse_kit.log SET epoch = fresh, life = present
             WHERE namespace = lock.namespace RETURNING * INTO head;
     END IF;
     RETURN head;
