@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 try:
     import psycopg
-    from psycopg import AsyncConnection, AsyncCursor
+    from psycopg import AsyncConnection, AsyncCursor, IsolationLevel
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg.rows import tuple_row
     from psycopg.waiting import wait_async
@@ -205,6 +205,8 @@ class Server:
         with self.refusing():
             connection = await self._reach(self._connected)
             try:
+                # Else what another process made while this one waited for the lock is not seen.
+                await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
                 async with connection.transaction():
                     await self._set_up(connection)
             finally:
