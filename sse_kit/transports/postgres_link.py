@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
 import anyio
 
-from sse_kit.errors import EngineRefused, InvalidInput, InvalidSetting, MissingExtra
+from sse_kit.errors import (
+    EngineRefused,
+    InvalidInput,
+    InvalidSetting,
+    MissingExtra,
+    TransportNotRunning,
+)
 from sse_kit.transports.contact import sentence
 from sse_kit.transports.postgres_places import Places, address_of, is_torn
 from sse_kit.transports.postgres_texts import (
@@ -274,6 +280,7 @@ class Link:
         self._server = server
         self._lock = anyio.Lock()
         self._connection: Connection | None = None
+        self._closed = False
         self.pid: int | None = None
         """What notifications of its own have; None: not known."""
 
@@ -281,11 +288,14 @@ class Link:
         """Return the rows of the answer.
 
         Raises:
+            TransportNotRunning: it is closed.
             EngineRefused: trying again is of no use.
             psycopg.Error: it may be.
 
         """
         async with self._lock:
+            if self._closed:
+                raise TransportNotRunning
             connection = self._connection or await self._server.open()
             self._connection, self.pid = None, self._server.pid_of(connection)
             try:
@@ -296,11 +306,18 @@ class Link:
             except BaseException:
                 await connection.close()
                 raise
-            self._connection = connection
+            await self._keep(connection)
             return rows
 
+    async def _keep(self, connection: Connection) -> None:
+        if self._closed:
+            await connection.close()
+        else:
+            self._connection = connection
+
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connection: at once, or as soon as what is asked is answered."""
+        self._closed = True
         if self._connection is not None:
             await self._connection.close()
 
