@@ -283,13 +283,14 @@ CREATE OR REPLACE FUNCTION sse_kit.beat(
 #variable_conflict use_column
 BEGIN
     PERFORM sse_kit.wait(patience);
+    INSERT INTO sse_kit.node VALUES (
+        beat.namespace, beat.node, counts, clock_timestamp() + make_interval(secs => lease)
+    ) ON CONFLICT (namespace, node) DO UPDATE SET counts = excluded.counts, until = excluded.until;
+    -- After its own row: who waits for one must have none that another one waits for.
     DELETE FROM sse_kit.node WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM sse_kit.node
         WHERE namespace = beat.namespace AND until <= clock_timestamp() FOR UPDATE SKIP LOCKED
     ));
-    INSERT INTO sse_kit.node VALUES (
-        beat.namespace, beat.node, counts, clock_timestamp() + make_interval(secs => lease)
-    ) ON CONFLICT (namespace, node) DO UPDATE SET counts = excluded.counts, until = excluded.until;
 END $$;
 
 CREATE OR REPLACE FUNCTION sse_kit.leave(namespace text, node text, patience integer) RETURNS void
