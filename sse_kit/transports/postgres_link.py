@@ -178,10 +178,16 @@ class Server:
         """Return the one that no further attempt will mend, or all of them as one."""
         errors = list(failures.values())
         for error in errors:
-            if len(errors) == 1 or remedy_for(error):
+            if len(errors) == 1 or self._remedy_for(error):
                 return error
         told = "; ".join(f"{place}: {sentence(error)}" for place, error in failures.items())
-        return psycopg.OperationalError(told)
+        hint = f": {PRIMARY}" if PRIMARY in map(remedy_for, errors) else ""
+        return psycopg.OperationalError(told + hint)
+
+    def _remedy_for(self, error: psycopg.Error) -> str | None:
+        remedy = remedy_for(error)
+        # Of several hosts one may be promoted yet.
+        return None if remedy == PRIMARY and self._places.have_a_spare else remedy
 
     async def _connected(self, conninfo: str) -> Connection:
         """Return a connection, each of whose statements is a transaction."""
@@ -244,7 +250,7 @@ class Server:
         try:
             yield
         except psycopg.Error as error:
-            if remedy := remedy_for(error):
+            if remedy := self._remedy_for(error):
                 reason = str(error).strip().partition("\n")[0]
                 raise EngineRefused(self.address, reason, remedy) from error
             raise
@@ -263,7 +269,8 @@ class Server:
             remedy = SETUP if number < VERSION else UPGRADE
             self._refuse(f"its tables are of version {number}, not {VERSION}", remedy)
         if standby or read_only == "on":
-            self._refuse("it is a standby" if standby else "it is read-only", PRIMARY)
+            reason = "it is a standby" if standby else "it is read-only"
+            raise psycopg.errors.ReadOnlySqlTransaction(reason)
         if isolation != "read committed":
             self._refuse(f"its transactions are {isolation}", ISOLATION)
         if encoding != "UTF8":

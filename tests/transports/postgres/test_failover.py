@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 
+from sse_kit.errors import EngineUnavailable
 from sse_kit.testing import FaultProxy
 from sse_kit.transports.postgres import PostgresTransport
 from sse_kit.transports.postgres_places import Place, Places
@@ -16,6 +17,9 @@ from tests.transports.postgres.tools import PATIENCE, entered, numbered, publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sse_kit.testing.engines import PostgresEngine
+    from sse_kit.testing.engines.plugin import OwnPostgres
 
 pytestmark = pytest.mark.anyio
 
@@ -118,3 +122,33 @@ async def test_hosts_may_come_from_the_environment(
         monkeypatch.setenv("PGPORT", f"{hole.port},{urlsplit(url).port}")
         async with entered("user=postgres dbname=postgres", namespace=namespace) as transport:
             assert (await transport.publish(numbered(1))).position.offset == 1
+
+
+@pytest.mark.parametrize("attributes", ["", "?target_session_attrs=read-write"])
+async def test_a_standby_that_may_be_promoted_is_waited_for(
+    mortal: PostgresEngine, own_postgres: OwnPostgres, namespace: str, attributes: str
+) -> None:
+    """Where several hosts are named; if none is, in the end, the error has the remedy."""
+    standby = own_postgres(standby_of=mortal)
+    several = both(mortal.url, standby.url).partition("?")[0] + attributes
+    mortal.kill()
+    impatient = PostgresTransport(several, namespace=namespace, connect_timeout=0)
+    patient = PostgresTransport(several, namespace=namespace, connect_timeout=None)
+    with anyio.fail_after(PATIENCE):
+        with pytest.raises(EngineUnavailable, match="address of the primary"):
+            async with impatient:
+                pytest.fail("there is no primary")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, standby.promote)
+            async with patient:
+                assert (await patient.publish(numbered(1))).position.offset == 1
+
+
+async def test_a_standby_that_is_named_first_is_passed_over(
+    mortal: PostgresEngine, own_postgres: OwnPostgres, namespace: str
+) -> None:
+    """Also when the URL does not ask for a primary."""
+    standby = own_postgres(standby_of=mortal)
+    several = both(standby.url, mortal.url).partition("?")[0]
+    async with entered(several, namespace=namespace, schema="sse_kit") as transport:
+        assert (await transport.publish(numbered(1))).position.offset == 1
