@@ -5,9 +5,10 @@ records and commits, in one statement: so the order of offsets is the order of c
 a hole, and ``page`` is one statement too, one view. NOTIFY only says that there is something; what,
 the tables say. ``postgres.sql`` has all that the server does.
 
-Each life of a server is an epoch of its own, told by when its postmaster started. That is more than
-its timeline tells, which changes with a promotion or a recovery, not when an older copy of the data
-is started; and it costs nothing, for a position of an earlier life is translated.
+Each life of the log is an epoch of its own, told by when the postmaster started and by the file of
+the table. That is more than a timeline tells, which changes with a promotion or a recovery, but not
+when an older copy of the data is started, or a dump restored; and it costs nothing, for a position
+of an earlier life is translated.
 
 A process has three connections at most: one writes, one reads, one listens.
 """
@@ -36,8 +37,9 @@ from sse_kit.transports.base import (
 )
 from sse_kit.transports.contact import Contact, needs_asyncio, sentence
 from sse_kit.transports.log import LogTransport
-from sse_kit.transports.postgres_link import STEPS, Link, in_schema, run_on
+from sse_kit.transports.postgres_link import STEPS, Link, run_on
 from sse_kit.transports.postgres_settings import PostgresSettings, channel_of, servers
+from sse_kit.transports.postgres_texts import in_schema
 from sse_kit.transports.presence import SupportsPresence
 from sse_kit.transports.setup import SupportsSetup
 from sse_kit.transports.writer import delays
@@ -64,23 +66,20 @@ JANITOR_EVERY = 1.0
 PROBE_EVERY = 15.0
 """Seconds after which a connection that heard nothing is asked whether it lives."""
 
-PATIENCE = 0.8
-"""Of ``request_timeout``, after which the server itself gives up waiting for the lock."""
-
 SETUP_TIMEOUT = 60.0
 """Seconds: tables of an older version may be large."""
 
 QUEUE_IS_LONG = 0.1
 
 PUBLISH = "SELECT * FROM sse_kit.publish(%s, %b, %b, %b, %s, %s, %s, %s, %s, %s)"
-PAGE = "SELECT * FROM sse_kit.page(%s, %s, %s, %s)"
-MAKE = "SELECT epoch FROM sse_kit.lock(%s)"
-FIND = "SELECT * FROM sse_kit.find(%s, %s)"
-IS_OVER = "SELECT sse_kit.is_over(%s, %s, %s, %s, %s)"
-TRIM = "SELECT sse_kit.trim(%s, %s, %s, %s, %s, %s)"
-BEAT = "SELECT sse_kit.beat(%s, %s, %s, %s)"
-LEAVE = "SELECT sse_kit.leave(%s, %s)"
-NODES = "SELECT * FROM sse_kit.nodes(%s)"
+PAGE = "SELECT * FROM sse_kit.page(%s, %s, %s, %s, %s)"
+MAKE = "SELECT epoch FROM sse_kit.lock(%s, %s)"
+FIND = "SELECT * FROM sse_kit.find(%s, %s, %s)"
+IS_OVER = "SELECT sse_kit.is_over(%s, %s, %s, %s, %s, %s)"
+TRIM = "SELECT sse_kit.trim(%s, %s, %s, %s, %s, %s, %s)"
+BEAT = "SELECT sse_kit.beat(%s, %s, %s, %s, %s)"
+LEAVE = "SELECT sse_kit.leave(%s, %s, %s)"
+NODES = "SELECT * FROM sse_kit.nodes(%s, %s)"
 WORRIES = b"""
 SELECT pg_catalog.pg_notification_queue_usage(), pg_catalog.current_setting('fsync'),
     pg_catalog.current_setting('full_page_writes')
@@ -228,8 +227,7 @@ class PostgresTransport(LogTransport, SupportsPresence, SupportsSetup):
 
     async def append(self, publications: Sequence[Publication], /) -> Sequence[Published]:
         """Store publications in one statement, and so in one transaction."""
-        patience = round(PATIENCE * 1_000 * self.settings.request_timeout)
-        query, parameters = self._publishing(publications, patience=patience)
+        query, parameters = self._publishing(publications, patience=self._server.patience)
         if self._writer is None:
             raise TransportNotRunning
         return _published(await self._writer.ask(query, parameters))
@@ -322,7 +320,8 @@ class PostgresTransport(LogTransport, SupportsPresence, SupportsSetup):
     async def _read(self, query: str, *parameters: object) -> list[Row]:
         """Ask about this namespace."""
         query_here = in_schema(query, self._server.schema)
-        return await self._ask_reader(query_here, (self.settings.namespace, *parameters))
+        what = (self.settings.namespace, *parameters, self._server.patience)
+        return await self._ask_reader(query_here, what)
 
     async def _ask_reader(self, query: bytes, parameters: Sequence[object] = ()) -> list[Row]:
         if self._reader is None:

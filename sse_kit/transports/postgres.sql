@@ -15,7 +15,7 @@ END $$;
 CREATE TABLE IF NOT EXISTS sse_kit.log (
     namespace text COLLATE "C" PRIMARY KEY,
     epoch text NOT NULL,
-    life timestamptz NOT NULL, -- when the server started that gave the last offset
+    life text NOT NULL, -- of the table that gave the last offset: see sse_kit.life
     first bigint NOT NULL DEFAULT 1,
     last bigint NOT NULL DEFAULT 0,
     bytes bigint NOT NULL DEFAULT 0 -- of the records that are kept
@@ -62,29 +62,53 @@ CREATE TABLE IF NOT EXISTS sse_kit.version (
     one boolean PRIMARY KEY DEFAULT true CHECK (one)
 );
 
+-- Wait so many milliseconds for each lock, to the end of the transaction; NULL: as it is set.
+--
+-- A server that waits does not see that who asked is gone, and keeps its process for nobody.
+CREATE OR REPLACE FUNCTION sse_kit.wait(patience integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF patience IS NOT NULL THEN
+        PERFORM set_config('lock_timeout', patience::text, true);
+    END IF;
+END $$;
+
+-- When the server started, and in which file of which database it keeps the log: a dump that is
+-- restored beside or in the place of what it was taken from has another one.
+CREATE OR REPLACE FUNCTION sse_kit.life() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN concat_ws('.', extract(epoch FROM pg_postmaster_start_time()),
+        (SELECT oid FROM pg_database WHERE datname = current_database()),
+        pg_relation_filenode('sse_kit.log'));
+END $$;
+
 -- Lock the namespace, which is made if it is new.
 --
--- A server that is not the one which gave the last offset may have lost some: it was restored, or
--- promoted. Nothing tells, so each life of a server is an epoch of its own, and what went before is
--- common up to where the log ends now.
-CREATE OR REPLACE FUNCTION sse_kit.lock(namespace text) RETURNS sse_kit.log
+-- A table that is not the one which gave the last offset may have lost some: it was restored, or its
+-- server was, or promoted. Nothing tells, so each life is an epoch of its own, and what went before
+-- is common up to where the log ends now.
+CREATE OR REPLACE FUNCTION sse_kit.lock(namespace text, patience integer) RETURNS sse_kit.log
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     head sse_kit.log;
+    present text;
     fresh text := substr(replace(gen_random_uuid()::text, '-', ''), 1, 12);
 BEGIN
+    PERFORM sse_kit.wait(patience);
     SELECT * INTO head FROM sse_kit.log WHERE namespace = lock.namespace FOR UPDATE;
-    IF NOT FOUND THEN
+    present := sse_kit.life(); -- not before: now nobody puts another table in its place
+    IF head.namespace IS NULL THEN
         INSERT INTO sse_kit.log (namespace, epoch, life)
-            VALUES (lock.namespace, fresh, pg_postmaster_start_time())
+            VALUES (lock.namespace, fresh, present)
             ON CONFLICT DO NOTHING;
         SELECT * INTO STRICT head FROM sse_kit.log WHERE namespace = lock.namespace FOR UPDATE;
     END IF;
-    IF head.life <> pg_postmaster_start_time() THEN
+    IF head.life <> present THEN
         UPDATE sse_kit.fork SET last = least(last, head.last) WHERE namespace = lock.namespace;
         INSERT INTO sse_kit.fork VALUES (lock.namespace, head.epoch, head.last);
-        UPDATE sse_kit.log SET epoch = fresh, life = pg_postmaster_start_time()
+        UPDATE sse_kit.log SET epoch = fresh, life = present
             WHERE namespace = lock.namespace RETURNING * INTO head;
     END IF;
     RETURN head;
@@ -102,20 +126,18 @@ CREATE OR REPLACE FUNCTION sse_kit.publish(
 ) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    head sse_kit.log;
+    head record; -- its type would lock the table before we say for how long
     now timestamptz;
     known bigint;
     size bigint;
     before bigint;
 BEGIN
-    IF patience IS NOT NULL THEN
-        PERFORM set_config('lock_timeout', patience::text, true);
-    END IF;
+    PERFORM sse_kit.wait(patience);
     -- Else a crash could lose what was acknowledged, and nothing would tell.
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
-    head := sse_kit.lock(namespace);
+    head := sse_kit.lock(namespace, patience);
     before := head.last;
     now := clock_timestamp();
     FOR i IN 1 .. cardinality(payloads) LOOP
@@ -144,9 +166,11 @@ BEGIN
     IF head.last - head.first >= max_records + max_records / 16
         OR head.bytes > max_bytes + max_bytes / 16
         OR (before / 256 < head.last / 256
-            AND sse_kit.is_over(namespace, max_records, max_bytes, max_age, dedup_window))
+            AND sse_kit.is_over(namespace, max_records, max_bytes, max_age, dedup_window, patience))
     THEN
-        PERFORM sse_kit.trim(namespace, max_records, max_bytes, max_age, dedup_window, 2048);
+        PERFORM sse_kit.trim(
+            namespace, max_records, max_bytes, max_age, dedup_window, 2048, patience
+        );
     END IF;
     IF channel IS NOT NULL AND NOT true = ALL (duplicates) THEN
         PERFORM pg_notify(channel, '');
@@ -159,11 +183,11 @@ END $$;
 -- nobody: while others publish, they do it.
 CREATE OR REPLACE FUNCTION sse_kit.trim(
     namespace text, max_records bigint, max_bytes bigint, max_age double precision,
-    dedup_window double precision, chunk integer
+    dedup_window double precision, chunk integer, patience integer
 ) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    head sse_kit.log;
+    head record;
     now timestamptz := clock_timestamp();
     old_records timestamptz := now - make_interval(secs => max_age);
     old_keys timestamptz := now - make_interval(secs => dedup_window);
@@ -171,6 +195,7 @@ DECLARE
     gone bigint;
     keys bigint;
 BEGIN
+    PERFORM sse_kit.wait(patience);
     -- Before keys are: publish locks in this order too.
     SELECT * INTO head FROM sse_kit.log WHERE namespace = trim.namespace FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
@@ -200,10 +225,11 @@ END $$;
 -- Whether trim has anything to do: asked without the lock.
 CREATE OR REPLACE FUNCTION sse_kit.is_over(
     namespace text, max_records bigint, max_bytes bigint, max_age double precision,
-    dedup_window double precision
+    dedup_window double precision, patience integer
 ) RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM sse_kit.wait(patience);
     RETURN EXISTS (
         SELECT FROM sse_kit.log WHERE namespace = is_over.namespace
             AND (last - first >= max_records OR (bytes > max_bytes AND first < last))
@@ -220,11 +246,12 @@ END $$;
 -- What is kept, and records after an offset: one view, for it is one statement. The first row is
 -- always there, without a record if there is none; records end at some bytes, but not before one.
 CREATE OR REPLACE FUNCTION sse_kit.page(
-    namespace text, after bigint, max_records integer, max_bytes bigint
+    namespace text, after bigint, max_records integer, max_bytes bigint, patience integer
 ) RETURNS TABLE (epoch text, first bigint, last bigint, off bigint, topics text, payload bytea)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM sse_kit.wait(patience);
     RETURN QUERY
         SELECT log.epoch, log.first, log.last, found.off, found.topics, found.payload
         FROM sse_kit.log LEFT JOIN LATERAL (
@@ -238,11 +265,12 @@ END $$;
 
 -- What is kept, and the last offset that an epoch has in common with the present one (or NULL).
 CREATE OR REPLACE FUNCTION sse_kit.find(
-    namespace text, wanted text,
+    namespace text, wanted text, patience integer,
     OUT epoch text, OUT first bigint, OUT last bigint, OUT common bigint
 ) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM sse_kit.wait(patience);
     SELECT log.epoch, log.first, log.last, CASE log.epoch WHEN wanted THEN log.last ELSE (
         SELECT last FROM sse_kit.fork WHERE namespace = find.namespace AND epoch = wanted
     ) END INTO epoch, first, last, common
@@ -250,31 +278,35 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION sse_kit.beat(
-    namespace text, node text, counts text, lease double precision
+    namespace text, node text, counts text, lease double precision, patience integer
 ) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM sse_kit.wait(patience);
+    INSERT INTO sse_kit.node VALUES (
+        beat.namespace, beat.node, counts, clock_timestamp() + make_interval(secs => lease)
+    ) ON CONFLICT (namespace, node) DO UPDATE SET counts = excluded.counts, until = excluded.until;
+    -- After its own row: who waits for one must have none that another one waits for.
     DELETE FROM sse_kit.node WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM sse_kit.node
         WHERE namespace = beat.namespace AND until <= clock_timestamp() FOR UPDATE SKIP LOCKED
     ));
-    INSERT INTO sse_kit.node VALUES (
-        beat.namespace, beat.node, counts, clock_timestamp() + make_interval(secs => lease)
-    ) ON CONFLICT (namespace, node) DO UPDATE SET counts = excluded.counts, until = excluded.until;
 END $$;
 
-CREATE OR REPLACE FUNCTION sse_kit.leave(namespace text, node text) RETURNS void
+CREATE OR REPLACE FUNCTION sse_kit.leave(namespace text, node text, patience integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM sse_kit.wait(patience);
     DELETE FROM sse_kit.node WHERE namespace = leave.namespace AND node = leave.node;
 END $$;
 
-CREATE OR REPLACE FUNCTION sse_kit.nodes(namespace text)
+CREATE OR REPLACE FUNCTION sse_kit.nodes(namespace text, patience integer)
 RETURNS TABLE (node text, counts text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM sse_kit.wait(patience);
     RETURN QUERY SELECT n.node, n.counts FROM sse_kit.node n
         WHERE n.namespace = nodes.namespace AND n.until > clock_timestamp();
 END $$;

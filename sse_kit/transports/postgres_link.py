@@ -7,25 +7,45 @@ it, so it is closed, and the next question opens another.
 
 from __future__ import annotations
 
-import re
 from asyncio import CancelledError
-from contextlib import contextmanager
-from functools import cache
+from contextlib import contextmanager, nullcontext
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
 import anyio
 
-from sse_kit.errors import EngineRefused, InvalidInput, InvalidSetting, MissingExtra
+from sse_kit.errors import (
+    EngineRefused,
+    InvalidInput,
+    InvalidSetting,
+    MissingExtra,
+    TransportNotRunning,
+)
+from sse_kit.transports.contact import sentence
+from sse_kit.transports.postgres_places import Places, address_of, is_torn
+from sse_kit.transports.postgres_texts import (
+    BY_PHRASE,
+    BY_STATE,
+    HELLO,
+    ISOLATION,
+    PREPARATION,
+    PRIMARY,
+    SESSION,
+    SETUP,
+    UPGRADE,
+    in_schema,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 
     from psycopg.abc import PQGen
 
+    from sse_kit.transports.postgres_places import Place
+
 try:
     import psycopg
-    from psycopg import AsyncConnection, AsyncCursor
+    from psycopg import AsyncConnection, AsyncCursor, IsolationLevel
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg.rows import tuple_row
     from psycopg.waiting import wait_async
@@ -45,65 +65,10 @@ VERSION = len(STEPS)
 
 OLDEST_SERVER = 15
 
-SESSION = """
-SELECT pg_catalog.set_config(name, value, false) FROM (VALUES
-    ('default_transaction_isolation', 'read committed'), ('statement_timeout', '0'),
-    ('lock_timeout', '0'), ('idle_session_timeout', '0')
-) AS setting (name, value)
-"""
-"""What a role may have set otherwise: we have deadlines of our own, and need to see commits."""
+PATIENCE = 0.8
+"""Of the time of a request, after which the server itself gives up waiting for a lock."""
 
-PREPARATION = """
-SELECT pg_catalog.set_config('statement_timeout', '0', true),
-    pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
-    pg_catalog.pg_advisory_xact_lock(7376529381)
-"""
-"""Several processes may start at once, and each set up."""
-
-HELLO = """
-SELECT version.number, pg_catalog.current_setting('transaction_read_only'),
-    pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('default_transaction_isolation'),
-    pg_catalog.current_setting('server_encoding')
-FROM sse_kit.version
-"""
-
-SETUP = "run 'await transport.setup()' once, or PostgresTransport.SQL with psql"
-GRANT = "grant it USAGE on the schema, and SELECT, INSERT, UPDATE and DELETE on its tables"
-UPGRADE = "upgrade sse-kit in this process"
-ISOLATION = "set default_transaction_isolation to 'read committed' for this role"
-PRIMARY = "give the address of the primary, or several with target_session_attrs=read-write"
-
-BY_STATE = {
-    "3F000": SETUP,  # no such schema
-    "42P01": SETUP,  # no such table
-    "42883": SETUP,  # no such function
-    "42501": GRANT,
-    "25006": PRIMARY,  # read-only
-}
-"""What to do about an error of the server, by its SQLSTATE."""
-
-BY_PHRASE = {
-    "authentication failed": "see to user and password",
-    "no password supplied": "put a password into the url, or pass password=",
-    "no pg_hba.conf entry": "let pg_hba.conf admit this user from here, with TLS if it asks for it",
-    "certificate verify failed": "pass sslrootcert=, the authority that signed the certificate",
-    "root certificate file": "pass sslrootcert=, the authority that signed the certificate",
-    "does not match host name": "use a name that the server's certificate holds",
-    "does not support SSL": "enable TLS on the server, or ask for less with sslmode=",
-    "session is read-only": PRIMARY,
-    "permission denied for database": "grant the role CONNECT on the database",
-    "does not exist": "create it, or name another one",
-}
-"""The same for an attempt to connect, of which libpq gives the text only.
-
-A server that speaks another language is tried for ``connect_timeout`` seconds instead.
-"""
-
-
-@cache
-def in_schema(text: str, schema: str) -> bytes:
-    """Return SQL of ours for tables in another schema than ``sse_kit``."""
-    return re.sub(r"\bsse_kit\b", f'"{schema}"', text).encode()
+MAX_MILLISECONDS = 2**31 - 1
 
 
 def conninfo_of(field: str, url: str, **parameters: str | None) -> str:
@@ -120,24 +85,20 @@ def conninfo_of(field: str, url: str, **parameters: str | None) -> str:
         )
     except psycopg.Error:
         conninfo = ""
-    if not conninfo or _is_torn(conninfo_to_dict(conninfo)):
+    if not conninfo or is_torn(conninfo_to_dict(conninfo)):
         remedy = "write postgresql://user:password@host:5432/database, a password with %XX"
         raise InvalidSetting(field, "…", "is no connection string", remedy)
     return conninfo
 
 
-def _is_torn(known: Mapping[str, object]) -> bool:
-    """Tell whether a ``/`` in a password made libpq take it for a port and a database."""
-    ports = f"{known.get('port', '')}".replace(",", "")
-    return "@" in f"{known.get('dbname', '')}" or not (ports.isdecimal() or not ports)
+def _defaults() -> dict[str, str]:
+    """Return what libpq takes from the environment where a connection string says nothing."""
+    options = psycopg.pq.Conninfo.get_defaults()
+    return {option.keyword.decode(): option.val.decode() for option in options if option.val}
 
 
-def address_of(conninfo: str) -> str:
-    """Return what may be shown of a connection string: none of its parameters but these."""
-    known = {"user": "", "host": "", "port": "", "dbname": ""} | conninfo_to_dict(conninfo)
-    user = f"{known['user']}@" if known["user"] else ""
-    port = f":{known['port']}" if known["port"] else ""
-    return f"postgresql://{user}{known['host']}{port}/{known['dbname']}"
+def _milliseconds(seconds: float) -> int:
+    return min(max(1, round(1_000 * seconds)), MAX_MILLISECONDS)
 
 
 def remedy_for(error: psycopg.Error) -> str | None:
@@ -166,14 +127,20 @@ class _Connection(AsyncConnection[Row]):
 class Server:
     """How to connect: a connection string, which may hold a password, and the tables' schema.
 
-    ``pooled``: through PgBouncer or the like, so nothing may be left on a connection: no prepared
-    statement, no setting.
+    ``request_timeout``: seconds, after which the server gives up too. ``pooled``: through PgBouncer
+    or the like, so nothing may be left on a connection: no prepared statement, no setting.
     """
 
-    def __init__(self, conninfo: str, *, schema: str, pooled: bool = False) -> None:
-        self.address = address_of(conninfo)
+    def __init__(
+        self, conninfo: str, *, schema: str, request_timeout: float, pooled: bool = False
+    ) -> None:
+        known = conninfo_to_dict(conninfo)
+        self.address = address_of(known)
         self._conninfo = conninfo
+        self._places = Places({**_defaults(), **known})
         self.schema = schema
+        self._request_timeout = request_timeout
+        self.patience = _milliseconds(PATIENCE * request_timeout)
         self._pooled = pooled
 
     async def open(self) -> Connection:
@@ -185,22 +152,60 @@ class Server:
 
         """
         with self.refusing():
-            connection = await self.connect()
-            try:
-                await self._greet(connection)
-            except BaseException:
-                await connection.close()
-                raise
-        return connection
+            return await self._reach(self._greeted)
 
-    async def connect(self) -> Connection:
+    async def _reach(self, connect: Callable[[str], Awaitable[Connection]]) -> Connection:
+        """Return a connection to the first address that lets us in.
+
+        Of several none may use all the time of a request: the next one should have some.
+        """
+        places = await self._places.in_order()
+        share = self._request_timeout / 2 if len(places) > 1 else None
+        failures: dict[Place, psycopg.Error] = {}
+        for place in places:
+            where = {name: value for name, value in place._asdict().items() if value}
+            try:
+                with anyio.fail_after(share):
+                    return await connect(make_conninfo(self._conninfo, **where))
+            except TimeoutError:
+                failures[place] = psycopg.OperationalError("no answer in its share of the time")
+            except psycopg.Error as error:
+                failures[place] = error
+            self._places.failed(place)
+        raise self._failure(failures)
+
+    def _failure(self, failures: Mapping[Place, psycopg.Error]) -> psycopg.Error:
+        """Return the one that no further attempt will mend, or all of them as one."""
+        errors = list(failures.values())
+        for error in errors:
+            if len(errors) == 1 or self._remedy_for(error):
+                return error
+        told = "; ".join(f"{place}: {sentence(error)}" for place, error in failures.items())
+        hint = f": {PRIMARY}" if PRIMARY in map(remedy_for, errors) else ""
+        return psycopg.OperationalError(told + hint)
+
+    def _remedy_for(self, error: psycopg.Error) -> str | None:
+        remedy = remedy_for(error)
+        # Of several hosts one may be promoted yet.
+        return None if remedy == PRIMARY and self._places.have_a_spare else remedy
+
+    async def _connected(self, conninfo: str) -> Connection:
         """Return a connection, each of whose statements is a transaction."""
         return await _Connection.connect(
-            self._conninfo,
+            conninfo,
             autocommit=True,
             prepare_threshold=None if self._pooled else 0,
             row_factory=tuple_row,
         )
+
+    async def _greeted(self, conninfo: str) -> Connection:
+        connection = await self._connected(conninfo)
+        try:
+            await self._greet(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
     async def set_up(self) -> None:
         """Make the tables, or bring older ones up to date.
@@ -210,8 +215,10 @@ class Server:
 
         """
         with self.refusing():
-            connection = await self.connect()
+            connection = await self._reach(self._connected)
             try:
+                # Else what another process made while this one waited for the lock is not seen.
+                await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
                 async with connection.transaction():
                     await self._set_up(connection)
             finally:
@@ -243,7 +250,7 @@ class Server:
         try:
             yield
         except psycopg.Error as error:
-            if remedy := remedy_for(error):
+            if remedy := self._remedy_for(error):
                 reason = str(error).strip().partition("\n")[0]
                 raise EngineRefused(self.address, reason, remedy) from error
             raise
@@ -252,16 +259,18 @@ class Server:
         version = connection.info.server_version // 10_000
         if version < OLDEST_SERVER:
             self._refuse(f"it is PostgreSQL {version}", f"use {OLDEST_SERVER} or newer")
-        if not self._pooled:
-            await connection.execute(SESSION)
-        hello = in_schema(HELLO, self.schema)
-        row = await (await connection.execute(hello)).fetchone()
+        limits = (str(self.patience), str(_milliseconds(self._request_timeout)))
+        async with connection.transaction() if self._pooled else nullcontext():
+            await connection.execute(SESSION, (self._pooled, *limits))
+            asked = await connection.execute(in_schema(HELLO, self.schema))
+            row = await asked.fetchone()
         number, read_only, standby, isolation, encoding = row or (0, "off", False, "", "")
         if number != VERSION:
             remedy = SETUP if number < VERSION else UPGRADE
             self._refuse(f"its tables are of version {number}, not {VERSION}", remedy)
         if standby or read_only == "on":
-            self._refuse("it is a standby" if standby else "it is read-only", PRIMARY)
+            reason = "it is a standby" if standby else "it is read-only"
+            raise psycopg.errors.ReadOnlySqlTransaction(reason)
         if isolation != "read committed":
             self._refuse(f"its transactions are {isolation}", ISOLATION)
         if encoding != "UTF8":
@@ -278,6 +287,7 @@ class Link:
         self._server = server
         self._lock = anyio.Lock()
         self._connection: Connection | None = None
+        self._closed = False
         self.pid: int | None = None
         """What notifications of its own have; None: not known."""
 
@@ -285,11 +295,14 @@ class Link:
         """Return the rows of the answer.
 
         Raises:
+            TransportNotRunning: it is closed.
             EngineRefused: trying again is of no use.
             psycopg.Error: it may be.
 
         """
         async with self._lock:
+            if self._closed:
+                raise TransportNotRunning
             connection = self._connection or await self._server.open()
             self._connection, self.pid = None, self._server.pid_of(connection)
             try:
@@ -300,11 +313,18 @@ class Link:
             except BaseException:
                 await connection.close()
                 raise
-            self._connection = connection
+            await self._keep(connection)
             return rows
 
+    async def _keep(self, connection: Connection) -> None:
+        if self._closed:
+            await connection.close()
+        else:
+            self._connection = connection
+
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connection: at once, or as soon as what is asked is answered."""
+        self._closed = True
         if self._connection is not None:
             await self._connection.close()
 

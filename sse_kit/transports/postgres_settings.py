@@ -74,11 +74,12 @@ def servers(settings: PostgresSettings) -> tuple[Server, Server]:
         remedy = "give one that leads past the pooler, or notify=False"
         raise InvalidSetting("listen_dsn", None, "is needed beside pooled=True", remedy)
     conninfo = conninfo_of("url", settings.url, **more)
-    server = Server(conninfo, schema=settings.schema_name, pooled=settings.pooled)
+    schema, timeout = settings.schema_name, settings.request_timeout
+    server = Server(conninfo, schema=schema, request_timeout=timeout, pooled=settings.pooled)
     if direct is None:
         return server, server
     conninfo = conninfo_of("listen_dsn", direct, **more)
-    return server, Server(conninfo, schema=settings.schema_name)
+    return server, Server(conninfo, schema=schema, request_timeout=timeout)
 
 
 def channel_of(settings: PostgresSettings) -> str:

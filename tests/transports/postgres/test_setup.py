@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import anyio
 import pytest
 
@@ -25,12 +27,15 @@ async def test_a_database_without_tables_is_refused(url: str) -> None:
         await enter(url, "absent")
 
 
-async def test_setting_up_changes_nothing_the_second_time(url: str) -> None:
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+async def test_setting_up_changes_nothing_the_second_time(url: str, isolation: str) -> None:
     """Neither does it when many do it at once, nor while others publish."""
     schema = fresh_namespace()
+    value = isolation.replace(" ", "\\ ")
+    options = quote(f"-c default_transaction_isolation={value}")
     async with anyio.create_task_group() as tasks:
         for _ in range(8):
-            tasks.start_soon(PostgresTransport(url, schema=schema).setup)
+            tasks.start_soon(PostgresTransport(f"{url}?options={options}", schema=schema).setup)
     async with entered(url, schema=schema) as transport:
         await transport.publish(numbered(1))
         await transport.setup()
