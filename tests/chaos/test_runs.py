@@ -114,6 +114,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
         text=True,
     ) as process:
         assert process.stderr
+        assert process.stderr.readline().startswith("seed ")
         assert "promises broken" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
         process.wait(30)
