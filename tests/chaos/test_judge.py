@@ -229,6 +229,22 @@ def test_a_log_that_starts_over_repeats_what_was_settled() -> None:
     assert judge.settle().duplicated == 1
 
 
+def test_the_oldest_of_what_is_repeated_may_be_trimmed_and_nothing_else() -> None:
+    """Whoever begins at the first record that is kept is overtaken by retention, and told."""
+    judge = Judge()
+    witness = settled(judge, 4)
+    judge.lossy_restart()
+    witness.gap(Gap(GapReason.EPOCH, Position("new", 0)))
+    witness.gap(Gap(GapReason.TRIMMED, Position("new", 2), 2))
+    witness.deliver("k3", ("a",), Position("new", 3))
+    judge.acknowledge("new", ("a",), Position("new", 5))
+    witness.gap(Gap(GapReason.TRIMMED, Position("new", 5), 2))
+    assert judge.settle() == Counts(acknowledged=1, gaps=1, lost=1)
+    witness.deliver("newer", ("a",), Position("new", 6))
+    witness.gap(Gap(GapReason.TRIMMED, Position("new", 7), 1))
+    assert judge.settle().causeless == 1
+
+
 def test_what_a_gap_skips_is_announced_whenever_its_answer_comes() -> None:
     """An engine that does not know the fork resumes behind what was published since."""
     judge = Judge()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 HEARTBEAT = 1.0
-RETENTION = Retention(max_records=40_000, max_bytes=None)
+RETENTION = Retention(max_records=20_000, max_bytes=None)
 """More than is published while a client is away; not more, since after a lossy restart that an
 engine cannot place its clients are given all of it again.
 """

@@ -169,6 +169,10 @@ class Witness:
 
     def gap(self, gap: Gap) -> None:
         """Take that something was missed."""
+        if self._starts_over and gap.reason is GapReason.TRIMMED:
+            # Of what is repeated the first is let go before it is read; what is owed is owed.
+            self._offset = gap.resume.offset
+            return
         if self._told_of == self._judge.era:
             self._counts.causeless += 1
             self._complain(f"was told of a gap without a cause: {gap}, at {self._offset}")
