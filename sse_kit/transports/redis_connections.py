@@ -148,9 +148,8 @@ class Line:
         with anyio.move_on_after(self._timeout) as scope:
             try:
                 connection = await self._connected()
-                scope.deadline = (
-                    anyio.current_time() + self._timeout
-                )  # a handshake takes none of it
+                # A handshake takes none of the answer's time.
+                scope.deadline = anyio.current_time() + self._timeout
                 answers = await _send(connection, commands)
             except Exception:
                 # coredis makes an error of its own of a handshake that is cut short.

@@ -36,7 +36,9 @@ class LogSettings(Settings):
         if self.window <= self.publish_timeout:
             problem = f"is not longer than publish_timeout, {self.publish_timeout:g} s"
             remedy = "make it longer, or that one shorter: else a retry could be stored twice"
-            raise InvalidSetting("dedup_window", self.window, problem, remedy)
+            # What the engine forgets with its record is as short as that is kept.
+            bound = "dedup_window" if self.window == self.dedup_window else "retention.max_age"
+            raise InvalidSetting(bound, self.window, problem, remedy)
         return self
 
 

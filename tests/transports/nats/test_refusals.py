@@ -326,6 +326,7 @@ def test_a_comma_in_a_password_is_refused(url: str) -> None:
         {"ssl": True},
         {"unknown": 1},
         {"retention": Retention(max_bytes=1000)},
+        {"retention": Retention(max_age=5.0)},
     ],
     ids=lambda options: next(iter(options)),
 )
